@@ -1,0 +1,58 @@
+# The work on srmd, one word each.  `make` alone prints the words.
+# Everything lives in .venv; PYTHON picks the interpreter it is made from (3.11 or newer).
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo lab test check lint types golden bench lock clean
+
+help: ## print these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+env: $(READY) ## create .venv from the lock file, once
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "PYTHON=$(PYTHON): srmd needs Python 3.11 or newer; try make env PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: env ## a pair on this machine fails over and back; ends by itself
+	$(BIN)/python -m srmd.lab.demo
+
+lab: env ## the same pair, left running for you to break
+	$(BIN)/python -m srmd.lab.demo --stay
+
+test: env ## all tests
+	$(BIN)/pytest
+
+lint: env ## format, rules and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: env ## mypy --strict
+	$(BIN)/mypy --strict
+
+check: lint types test ## all that the continuous integration does, but for the demo
+
+golden: env ## rewrite the golden files; commit them only if you can explain each line
+	$(BIN)/pytest tests/core/test_golden.py --golden
+
+bench: env ## measure what we promise
+	$(BIN)/python -m tests.bench
+
+lock: ## resolve the dependencies anew: hashes, no addresses
+	$(PYTHON) -m venv .tools/lock
+	.tools/lock/bin/pip install --quiet --disable-pip-version-check uv
+	.tools/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --upgrade \
+		--custom-compile-command "make lock" --quiet --output-file requirements-dev.lock
+
+clean: ## remove what was made, .venv too
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build lab
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,86 @@
+"""The critical services of a node, and how long it may be without one.
+
+A service that is down is no failure of the node yet: only when the node has been unhealthy, without
+a break, for the critical service delay does that become a reason to move its users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from srmd.core.states import Health
+
+DATABASE_SERVICE = "A Cisco DB"
+"""The database.  It is critical too, but its loss is a reason of its own."""
+
+CRITICAL_SERVICES = ("Cisco XCP Router", "Cisco Presence Engine", "Cisco SIP Proxy")
+"""Critical by default, besides the database."""
+
+OPTIONAL_SERVICES = (
+    "Cisco XCP Text Conference Manager",
+    "Cisco XCP Message Archiver",
+    "Cisco XCP SIP Federation Connection Manager",
+    "Cisco XCP Authentication Service",
+)
+"""Critical only on a node where the administrator has activated them."""
+
+COMMANDED_OUT_OF_SERVICE = "Commanded out of service"
+"""The note on a service that SRM or an administrator stopped."""
+
+
+class ServiceState(Enum):
+    """State of a service.  The values are what `utils service list` prints."""
+
+    STARTED = "STARTED"
+    STARTING = "STARTING"
+    STOPPED = "STOPPED"
+    STOPPING = "STOPPING"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What an operator sees of one service."""
+
+    name: str
+    state: ServiceState
+    note: str
+    """Why it is in this state; empty when there is nothing to say."""
+    critical: bool
+    since_s: float
+    """When it came into this state, in monotonic seconds of this process."""
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthWatch:
+    """Whether the node could serve users, and whether that has been so for the delay.
+
+    All moments are monotonic seconds.  Feed it at each change and again at `due_at_s()`.
+    Source: administration guide, "Critical Service Down Delay"; ours: the database has the same
+    delay, which is counted from when the node became unhealthy, whatever else fails meanwhile.
+    """
+
+    critical_service_delay_s: float
+    health: Health = Health.OK
+    unhealthy_since_s: float | None = None
+    lasting: bool = False
+    """The node has been unhealthy for the delay, without a break."""
+
+    def feed(self, *, database_ok: bool, services_ok: bool, now_s: float) -> HealthWatch:
+        """The watch after what is true at this moment."""
+        if database_ok and services_ok:
+            return HealthWatch(self.critical_service_delay_s)
+        since_s = now_s if self.unhealthy_since_s is None else self.unhealthy_since_s
+        return replace(
+            self,
+            health=Health.SERVICE_DOWN if database_ok else Health.DATABASE_DOWN,
+            unhealthy_since_s=since_s,
+            lasting=now_s >= since_s + self.critical_service_delay_s,
+        )
+
+    def due_at_s(self) -> float | None:
+        """When `lasting` becomes true if nothing changes; None when nothing is to be waited for."""
+        if self.unhealthy_since_s is None or self.lasting:
+            return None
+        return self.unhealthy_since_s + self.critical_service_delay_s

@@ -1,0 +1,331 @@
+"""The one catalogue of words that operators read, in English and Japanese.
+
+Names of states and reasons are Cisco's; the Japanese ones are those of the seed document.  What
+Cisco leaves unnamed is ours and marked so.  Rows of the handbook bring their own texts, in
+`srmd.core.handbook`; everything else that a command or the admin page prints is here, so that the
+two languages cannot drift apart: a text without its translation does not type-check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from srmd.core.states import Reason, State
+
+Language = Literal["en", "ja"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The same thing said twice.  `{name}` in it is a place for a name, see `naming`."""
+
+    en: str
+    ja: str
+
+    def say(self, language: Language) -> str:
+        return self.ja if language == "ja" else self.en
+
+    def naming(self, **names: str | Text) -> Text:
+        """This text with its places filled; a Text fills each language with its own words.
+
+        Names that the text has no place for are left out.  Raises KeyError for a place without a
+        name: that is a mistake in the caller, not in its input.
+        """
+        return Text(
+            en=self.en.format_map({name: _say(value, "en") for name, value in names.items()}),
+            ja=self.ja.format_map({name: _say(value, "ja") for name, value in names.items()}),
+        )
+
+
+def _say(value: str | Text, language: Language) -> str:
+    return value if isinstance(value, str) else value.say(language)
+
+
+STATES: Final[dict[State, Text]] = {
+    State.UNKNOWN: Text("Unknown", "不明"),
+    State.INITIALIZING: Text("Initializing", "初期化中"),
+    State.IDLE: Text("Idle", "アイドル"),
+    State.NORMAL: Text("Normal", "標準"),
+    State.BACKUP: Text("Running in Backup Mode", "バックアップモードで実行中"),
+    State.TAKING_OVER: Text("Taking Over", "テイクオーバー中"),
+    State.TAKING_BACK: Text("Taking Back", "テイクバック中"),
+    State.FAILING_OVER: Text("Failing Over", "フェールオーバー中"),
+    State.FAILED_OVER: Text("Failed Over", "フェールオーバー済み"),
+    State.FAILED_OVER_SERVICES_DOWN: Text(
+        "Failed Over with Critical Services Not Running",
+        "フェールオーバー済み/重要なサービスが実行されていません",
+    ),
+    State.FALLING_BACK: Text("Falling Back", "フォールバック中"),
+    State.FAILED_MODE: Text("Running in Failed Mode", "障害モードで実行中"),
+    # The document has no Japanese for it: this one is ours.
+    State.DOWN: Text("Down State", "ダウン状態"),
+}
+
+BACKUP_ACTIVATED: Final = Text("Backup Activated", "バックアップがアクティブ化済み")
+"""SRM's internal name of Running in Backup Mode, printed in rows 22 and 23."""
+
+FAILOVER_AFFECTED_SERVICES: Final = Text(
+    "Failover Affected Services", "フェールオーバーがサービスに影響"
+)
+"""SRM's internal name of Failed Over with Critical Services Not Running, printed in rows 22, 23."""
+
+AUTO_RECOVER_REASONS: Final = frozenset(
+    {
+        Reason.AUTO_RECOVER_DATABASE_FAILURE,
+        Reason.AUTO_RECOVERY_DATABASE_FAILURE,
+        Reason.AUTO_RECOVER_CRITICAL_SERVICE_DOWN,
+    }
+)
+
+
+def display(state: State, reason: Reason) -> Text:
+    """The state as the document prints it beside this reason."""
+    if reason in AUTO_RECOVER_REASONS:
+        if state is State.BACKUP:
+            return BACKUP_ACTIVATED
+        if state is State.FAILED_OVER_SERVICES_DOWN:
+            return FAILOVER_AFFECTED_SERVICES
+    return STATES[state]
+
+
+STATE_MEANINGS: Final[dict[State, Text]] = {
+    State.UNKNOWN: Text(
+        "SRM cannot tell: high availability is off, or the two nodes do not make a pair.",
+        "SRM は状態を判断できません。高可用性が無効か、2 つのノードがペアになっていません。",
+    ),
+    State.INITIALIZING: Text(
+        "SRM has just started and finds out its role. Passes by itself.",
+        "SRM が起動した直後で、自分の役割を確認しています。自動的に次へ進みます。",
+    ),
+    State.IDLE: Text(
+        "Failed over by an administrator: critical services are stopped, nobody is served here.",
+        "管理者がフェールオーバーさせたノードです。重要なサービスは止まり、ユーザは接続していません。",
+    ),
+    State.NORMAL: Text(
+        "Healthy: the node serves its own users.",
+        "正常です。自分に割り当てられたユーザを受け持っています。",
+    ),
+    State.BACKUP: Text(
+        "The node serves the users of its peer besides its own.",
+        "自分のユーザに加えて、ピアのユーザも受け持っています。",
+    ),
+    State.TAKING_OVER: Text(
+        "The node is moving the users of its peer to itself. Passes by itself.",
+        "ピアのユーザを自分へ移しています。自動的に次へ進みます。",
+    ),
+    State.TAKING_BACK: Text(
+        "The home node starts its services and gets its users back. Passes by itself.",
+        "ホーム ノードがサービスを起動し、ユーザを取り戻しています。自動的に次へ進みます。",
+    ),
+    State.FAILING_OVER: Text(
+        "The peer is taking the users of this node. Passes by itself.",
+        "このノードのユーザをピアが引き取っています。自動的に次へ進みます。",
+    ),
+    State.FAILED_OVER: Text(
+        "The peer serves the users of this node; all critical services run: ready for a fallback.",
+        "ユーザはピアにいます。重要なサービスはすべて動作し、フォールバックできます。",
+    ),
+    State.FAILED_OVER_SERVICES_DOWN: Text(
+        "The peer serves the users of this node; some critical service is down.",
+        "ユーザはピアにいます。重要なサービスのいずれかが停止しています。",
+    ),
+    State.FALLING_BACK: Text(
+        "The backup node is handing the users back to their home node. Passes by itself.",
+        "バックアップ ノードがユーザをホーム ノードへ返しています。自動的に次へ進みます。",
+    ),
+    State.FAILED_MODE: Text(
+        "Something went wrong in a transition or in backup mode: an administrator has to recover.",
+        "遷移中またはバックアップ中に問題が起きました。管理者によるリカバリが必要です。",
+    ),
+    State.DOWN: Text(
+        "The node has not been heard for the heartbeat timeout, or it announced that it goes down.",
+        "ハートビートがタイムアウトしたか、ノードが停止を予告しました。",
+    ),
+}
+
+REASONS: Final[dict[Reason, Text]] = {
+    Reason.NORMAL: Text("Normal", "標準"),
+    Reason.ON_ADMIN_REQUEST: Text("On Admin Request", "管理者からの要求"),
+    Reason.INITIALIZATION: Text("Initialization", "初期化"),
+    Reason.AUTOMATIC_FALLBACK: Text("Automatic Fallback", "自動フォールバック"),
+    Reason.CRITICAL_SERVICE_DOWN: Text("Critical Service Down", "重要なサービス停止"),
+    Reason.DATABASE_FAILURE: Text("Database Failure", "データベース障害"),
+    Reason.START_OF_CRITICAL_SERVICES_FAILED: Text(
+        "Start of Critical Services Failed", "重要なサービスの開始が失敗"
+    ),
+    Reason.PEER_DOWN: Text("Peer Down", "ピア ダウン"),
+    Reason.PEER_REBOOT: Text("Peer Reboot", "ピアリブート"),
+    Reason.PEER_DOWN_DURING_INITIALIZATION: Text(
+        "Peer Down During Initialization", "初期化中のピアダウン"
+    ),
+    Reason.TAKE_OVER_USERS_FAILED: Text(
+        "Cisco Server Recovery Manager Take Over Users Failed",
+        "Cisco Server Recovery Manager によるユーザのテイクオーバーが失敗",
+    ),
+    Reason.TAKE_BACK_USERS_FAILED: Text(
+        "Cisco Server Recovery Manager Take Back Users Failed",
+        "Cisco Server Recovery Manager によるユーザのテイクバックが失敗",
+    ),
+    Reason.UNKNOWN: Text("Unknown", "不明"),
+    Reason.AUTO_RECOVER_DATABASE_FAILURE: Text(
+        "Auto Recover Database Failure", "データベース障害からの自動回復"
+    ),
+    # The seed's Japanese for this one says that the recovery failed: a mistranslation, not kept.
+    Reason.AUTO_RECOVERY_DATABASE_FAILURE: Text(
+        "Auto Recovery Database Failure", "データベース障害からの自動回復"
+    ),
+    Reason.AUTO_RECOVER_CRITICAL_SERVICE_DOWN: Text(
+        "Auto Recover Critical Service Down", "重要なサービス停止からの自動回復"
+    ),
+    # Known from Cisco's CLI only, which is English: the Japanese is ours.
+    Reason.HA_NOT_ENABLED: Text("High Availability Not Enabled", "高可用性が有効になっていません"),
+}
+
+UI: Final[dict[str, Text]] = {
+    # What things are called.
+    "group": Text("Presence redundancy group", "プレゼンス冗長グループ"),
+    "node": Text("Node", "ノード"),
+    "this_node": Text("This node", "このノード"),
+    "peer": Text("Peer", "ピア"),
+    "home_node": Text("Home node", "ホーム ノード"),
+    "backup_node": Text("Backup node", "バックアップ ノード"),
+    "state": Text("State", "状態"),
+    "reason": Text("Reason", "理由"),
+    "meaning": Text("Meaning", "意味"),
+    "since": Text("Since", "開始時刻"),
+    "transition": Text("Last transition", "最後の遷移"),
+    "row": Text("Row of Cisco's table", "シスコの表の行"),
+    "ours": Text("Not in Cisco's table: ours", "シスコの表になし (srmd 独自)"),
+    "version": Text("Version", "バージョン"),
+    # Users and sessions.
+    "users": Text("Users", "ユーザ"),
+    "users_assigned": Text("Users assigned", "割り当て済みユーザ"),
+    "users_served": Text("Users served", "受け持ち中のユーザ"),
+    "users_unassigned": Text("Users not assigned", "未割り当てユーザ"),
+    "users_unserved": Text("Users served by nobody", "受け持つノードのないユーザ"),
+    "sessions": Text("Active sessions", "アクティブ セッション"),
+    # Services and the database.
+    "services": Text("Services", "サービス"),
+    "service": Text("Service", "サービス"),
+    "critical": Text("Critical", "重要"),
+    "critical_services": Text("Critical services", "重要なサービス"),
+    "all_services_run": Text("All critical services run", "重要なサービスはすべて動作中"),
+    "services_down": Text("Critical services down", "停止中の重要なサービス"),
+    "note": Text("Note", "備考"),
+    "database": Text("Database", "データベース"),
+    "database_ok": Text("Available", "利用可能"),
+    "database_down": Text("Down", "停止"),
+    # The heartbeat.
+    "heartbeat": Text("Heartbeat", "ハートビート"),
+    "heard": Text("Heard", "受信中"),
+    "never_heard": Text("Not heard yet", "未受信"),
+    "silent": Text("Silent", "応答なし"),
+    "left": Text("Has announced that it goes down", "停止を予告済み"),
+    "last_heard": Text("Last heard {silent_s} s ago", "最後の受信: {silent_s} 秒前"),
+    "hears_us": Text("The peer hears us", "ピアはこのノードを受信中"),
+    "does_not_hear_us": Text("The peer does not hear us", "ピアはこのノードを受信していない"),
+    "peer_down_in": Text("Peer Down in {left_s} s", "ピア ダウンまで {left_s} 秒"),
+    # High availability.
+    "high_availability": Text("High availability", "高可用性"),
+    "ha_enabled": Text("Enabled", "有効"),
+    "ha_disabled": Text("Disabled", "無効"),
+    "automatic_fallback": Text("Automatic fallback", "自動フォールバック"),
+    "automatic_fallback_in": Text(
+        "Automatic fallback in {left_s} s", "自動フォールバックまで {left_s} 秒"
+    ),
+    "mismatch": Text("Does not match the peer", "ピアと一致しない設定"),
+    # What to do.
+    "cause": Text("Cause", "原因"),
+    "recommended_action": Text("Recommended action", "推奨処置"),
+    "actions": Text("Actions", "操作"),
+    "failover": Text("Failover", "フェールオーバー"),
+    "fallback": Text("Fallback", "フォールバック"),
+    "recover": Text("Recover", "リカバリ"),
+    "enable_ha": Text("Enable high availability", "高可用性を有効化"),
+    "disable_ha": Text("Disable high availability", "高可用性を無効化"),
+    "start": Text("Start", "開始"),
+    "stop": Text("Stop", "停止"),
+    "restart": Text("Restart", "再起動"),
+    "no_action": Text("No action is possible in this state", "この状態で可能な操作はありません"),
+    "confirm": Text(
+        "Sessions of the users who move will be cut. Go on?",
+        "移動するユーザのセッションは切断されます。続行しますか?",
+    ),
+    "accepted": Text("Accepted", "受け付けました"),
+    "refused": Text("Refused", "拒否されました"),
+    # Alarms and the log.
+    "alarms": Text("Alarms", "アラーム"),
+    "no_alarms": Text("No alarms", "アラームなし"),
+    "log": Text("Log", "ログ"),
+    "unreachable": Text(
+        "Node {node} does not answer at {address}: is srmd running there?",
+        "ノード {node} は {address} で応答しません。srmd が動作しているか確認してください。",
+    ),
+}
+
+REFUSALS: Final[dict[str, Text]] = {
+    "failover_needs_normal": Text(
+        "A failover needs both nodes in Normal: {node} is in {state}, {peer} in {peer_state}.",
+        "フェールオーバーには両ノードが「標準」であることが必要です。"
+        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
+    ),
+    "fallback_needs_failed_over": Text(
+        "A fallback to {node} needs {node} in Idle or Failed Over and {peer} in Running in Backup"
+        " Mode, or {node} in Idle while {peer} is silent: {node} is in {state}, {peer} in"
+        " {peer_state}.",
+        "{node} へのフォールバックには、{node} が「アイドル」または「フェールオーバー済み」、"
+        "{peer} が「バックアップモードで実行中」であるか、"
+        "{node} が「アイドル」で {peer} の応答がないことが必要です。"
+        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
+    ),
+    "fallback_needs_services": Text(
+        "A fallback to {node} needs {node} in Failed Over: start its critical services first"
+        " ({services}).",
+        "{node} へのフォールバックには、{node} が「フェールオーバー済み」であることが必要です。"
+        "先に重要なサービスを開始してください ({services})。",
+    ),
+    "recover_needs_failed_mode": Text(
+        "Recover needs both nodes in Running in Failed Mode, or one of them while its peer is"
+        " silent: {node} is in {state}, {peer} in {peer_state}.",
+        "リカバリには、両ノードが「障害モードで実行中」であるか、"
+        "一方がそうでピアの応答がないことが必要です。"
+        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
+    ),
+    "needs_heartbeat": Text(
+        "This needs a fresh heartbeat from {peer}, which is silent: start it or repair the"
+        " network, then repeat.",
+        "この操作には {peer} からの新しいハートビートが必要ですが、応答がありません。"
+        "{peer} を起動するかネットワークを修復してから、やり直してください。",
+    ),
+    "needs_high_availability": Text(
+        "This needs high availability, which is disabled: `srmd ha enable` first.",
+        "この操作には高可用性が必要ですが、無効です。先に `srmd ha enable` を実行してください。",
+    ),
+    "needs_rest": Text(
+        "{node} is in {state}, which passes by itself: wait until it has, then repeat.",
+        "{node} は「{state}」で、自動的に次へ進みます。完了を待ってから、やり直してください。",
+    ),
+    "users_locked": Text(
+        "No user can be added while a node is failed over: bring both nodes to Normal first.",
+        "ノードがフェールオーバーしている間、ユーザは追加できません。"
+        "先に両ノードを「標準」に戻してください。",
+    ),
+    "unknown_node": Text(
+        "{node} is not a node of this group: it has {known}.",
+        "{node} はこのグループのノードではありません。グループのノードは {known} です。",
+    ),
+    "unknown_group": Text(
+        "{group} is not the group of this node: it is {known}.",
+        "{group} はこのノードのグループではありません。正しくは {known} です。",
+    ),
+    "unknown_service": Text(
+        "{service} is not a service of {node}: `srmd service list` names them.",
+        "{service} は {node} のサービスではありません。一覧は `srmd service list` で確認できます。",
+    ),
+    "service_held": Text(
+        "{service} stays stopped while {node} is Idle: `srmd fallback {node}` starts it.",
+        "{node} が「アイドル」の間、{service} は停止したままです。"
+        "`srmd fallback {node}` で開始します。",
+    ),
+}

@@ -1,0 +1,767 @@
+"""Playbooks: conversations with one node, by rule.  Each test's name is its claim.
+
+The documented rows are told with two nodes in `test_rows.py`; here are the decisions one by one,
+with those that only a lost message, a late answer or a fault half way brings about.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from srmd.core.effects import StartServices, StopServices
+from srmd.core.events import (
+    Booted,
+    Event,
+    FailoverRequested,
+    FallbackDue,
+    FallbackRequested,
+    HaSet,
+    HealthChanged,
+    OperationFailed,
+    Order,
+    PeerDown,
+    PeerHeard,
+    PeerLeft,
+    PeerMismatched,
+    RecoverRequested,
+    ServicesStarted,
+    ServicesStopped,
+    StayExpired,
+    UsersMoved,
+)
+from srmd.core.node import Node, Policy
+from srmd.core.states import (
+    OWN_STATES,
+    Contact,
+    Destination,
+    Health,
+    Reason,
+    SplitBrain,
+    Stage,
+    Start,
+    State,
+)
+from tests.play import Play, a_node, a_report
+
+S, R = State, Reason
+HERE, HOME = Destination.HERE, Destination.HOME
+NORMAL = a_report(S.NORMAL)
+ILL: dict[str, Any] = {"health": Health.SERVICE_DOWN, "lasting": True}
+BAD = HealthChanged(Health.SERVICE_DOWN, lasting=True)
+SHORTLY_BAD = HealthChanged(Health.SERVICE_DOWN, lasting=False)
+WELL = HealthChanged(Health.OK, lasting=False)
+LOSSES: list[tuple[Event, Reason]] = [(PeerDown(), R.PEER_DOWN), (PeerLeft(), R.PEER_REBOOT)]
+losses = pytest.mark.parametrize("loss,reason", LOSSES, ids=["silent", "left"])
+failed_over = pytest.mark.parametrize("state", [S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+
+
+def play(state: State, reason: Reason, **facts: object) -> Play:
+    """A conversation with a node that hears a normal peer, unless the facts say otherwise."""
+    return Play(a_node(state, reason, **({"peer": NORMAL} | facts)))  # type: ignore[arg-type]
+
+
+def starting(**facts: object) -> Play:
+    return play(S.INITIALIZING, R.INITIALIZATION, **({"peer": None} | facts))
+
+
+def hears(state: State, reason: Reason = R.NORMAL, op: int = 9, **facts: object) -> PeerHeard:
+    return PeerHeard(a_report(state, reason, op, **facts))
+
+
+# ---------------------------------------------------------------------------- R1: start
+
+
+@pytest.mark.parametrize("state", [S.NORMAL, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+def test_r1_a_start_without_a_role_to_keep_starts_the_services_and_listens(state: State) -> None:
+    story = play(state, R.NORMAL)
+    story.see(Booted(Start.RESTART), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.contact is Contact.NEVER
+
+
+def test_r1_users_are_brought_home_when_the_peer_is_heard_and_the_services_run() -> None:
+    story = starting(health=Health.SERVICE_DOWN)
+    story.see(hears(S.INITIALIZING), do=[]).see(WELL, do=[HOME]).see(hears(S.NORMAL), do=[])
+    story.answer(UsersMoved, then=(S.NORMAL, R.NORMAL))
+
+
+def test_r1_health_alone_decides_nothing_before_the_peer_is_heard_or_given_up() -> None:
+    starting().see(SHORTLY_BAD, do=[]).see(WELL, do=[]).see(BAD, do=[])
+
+
+def test_r1_a_silent_peer_is_taken_over() -> None:
+    reason = R.PEER_DOWN_DURING_INITIALIZATION
+    starting().see(PeerDown(), (S.TAKING_OVER, reason), [StartServices, HERE])
+
+
+def test_r1_a_peer_that_says_goodbye_is_taken_over_at_once() -> None:
+    starting().see(PeerLeft(), (S.TAKING_OVER, R.PEER_REBOOT), [StartServices, HERE])
+
+
+def test_r1_without_peer_a_node_waits_for_its_services_and_fails_when_they_do_not_come() -> None:
+    story = starting(health=Health.SERVICE_DOWN).see(PeerDown(), do=[]).see(SHORTLY_BAD, do=[])
+    story.see(BAD, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN), [])
+
+
+def test_r1_without_peer_a_node_takes_over_when_its_services_have_come() -> None:
+    story = starting(health=Health.SERVICE_DOWN).see(PeerDown())
+    story.see(WELL, (S.TAKING_OVER, R.PEER_DOWN_DURING_INITIALIZATION), [StartServices, HERE])
+
+
+def test_r1_a_node_that_does_not_get_well_fails_over_to_its_normal_peer() -> None:
+    starting(**ILL).see(hears(S.NORMAL), (S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN), [])
+
+
+@pytest.mark.parametrize(
+    "peer,then,do",
+    [
+        (hears(S.BACKUP, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices]),
+        (hears(S.TAKING_BACK), (S.FALLING_BACK, R.INITIALIZATION), []),
+        (hears(S.FALLING_BACK), (S.TAKING_BACK, R.INITIALIZATION), [StartServices]),
+        (
+            hears(S.FAILING_OVER, R.DATABASE_FAILURE, stage=Stage.READY),
+            (S.TAKING_OVER, R.DATABASE_FAILURE),
+            [StartServices, HERE],
+        ),
+        (
+            hears(S.FAILING_OVER, R.ON_ADMIN_REQUEST),
+            (S.TAKING_OVER, R.ON_ADMIN_REQUEST),
+            [StartServices],
+        ),
+        (hears(S.IDLE), (S.TAKING_OVER, R.INITIALIZATION), [StartServices, HERE]),
+        (hears(S.FAILED_OVER), (S.TAKING_OVER, R.INITIALIZATION), [StartServices, HERE]),
+    ],
+    ids=["backup", "taking back", "falling back", "let go", "stopping", "idle", "failed over"],
+)
+def test_r1_what_the_peer_reports_decides_the_role(
+    peer: PeerHeard, then: tuple[State, Reason], do: list[type | Destination]
+) -> None:
+    starting().see(peer, then, do)
+
+
+@pytest.mark.parametrize("state", [S.TAKING_OVER, S.UNKNOWN])
+def test_r1_a_starting_node_waits_for_a_peer_that_is_not_ready(state: State) -> None:
+    starting().see(hears(state), do=[])
+
+
+def test_r1_users_that_cannot_be_brought_home_at_the_start_fail_the_node() -> None:
+    story = starting().see(hears(S.NORMAL), do=[HOME])
+    story.see(OperationFailed(10, Order.MOVE_USERS), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r1_services_that_do_not_start_are_left_to_the_critical_service_delay() -> None:
+    story = starting(health=Health.SERVICE_DOWN, peer=NORMAL)
+    story.see(OperationFailed(10, Order.START_SERVICES), do=[])
+    story.see(BAD, (S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN), [])
+
+
+@pytest.mark.parametrize(
+    "state",
+    [S.BACKUP, S.TAKING_OVER, S.TAKING_BACK, S.FALLING_BACK],
+)
+def test_r1_a_stored_role_is_resumed_and_keeps_its_cause(state: State) -> None:
+    story = play(state, R.ON_ADMIN_REQUEST)
+    story.see(Booted(Start.RESTART), (state, R.INITIALIZATION), [StartServices])
+    assert story.node.cause is R.ON_ADMIN_REQUEST
+
+
+def test_r1_idle_stays_idle_over_a_reboot_and_its_services_stay_stopped() -> None:
+    story = play(S.IDLE, R.ON_ADMIN_REQUEST)
+    story.see(Booted(Start.REBOOT), (S.IDLE, R.INITIALIZATION), [StopServices])
+
+
+def test_r1_a_manual_failover_half_way_goes_on_stopping_the_services() -> None:
+    story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
+    story.see(Booted(Start.RESTART), (S.FAILING_OVER, R.INITIALIZATION), [StopServices])
+    story.see(hears(S.BACKUP, R.ON_ADMIN_REQUEST), do=[], stage=Stage.BEGUN)
+    story.answer(ServicesStopped, then=(S.IDLE, R.INITIALIZATION))
+
+
+def test_r1_any_other_failover_half_way_has_let_its_users_go() -> None:
+    story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, **ILL)
+    then = (S.FAILING_OVER, R.INITIALIZATION)
+    story.see(Booted(Start.RESTART), then, [], stage=Stage.READY)
+    then = (S.FAILED_OVER_SERVICES_DOWN, R.INITIALIZATION)
+    story.see(hears(S.BACKUP, R.CRITICAL_SERVICE_DOWN), then, [])
+
+
+@pytest.mark.parametrize("state", OWN_STATES)
+def test_r1_with_high_availability_off_a_start_is_unknown_and_starts_the_services(
+    state: State,
+) -> None:
+    story = play(state, R.NORMAL, ha=False)
+    story.see(Booted(Start.RESTART), (S.UNKNOWN, R.HA_NOT_ENABLED), [StartServices])
+
+
+def test_r1_an_srm_restart_joins_a_peer_in_failed_mode() -> None:
+    starting().see(hears(S.FAILED_MODE, R.PEER_DOWN), (S.FAILED_MODE, R.UNKNOWN), [])
+
+
+def test_r1_a_rebooted_node_waits_for_a_failed_peer_that_can_take_over() -> None:
+    story = starting(start=Start.REBOOT).see(hears(S.FAILED_MODE), do=[])
+    story.see(hears(S.FAILED_MODE, **ILL), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r1_a_recovering_node_waits_for_its_peer_to_follow() -> None:
+    story = starting(start=Start.RECOVER).see(hears(S.FAILED_MODE, op=9), do=[])
+    story.see(hears(S.FAILED_MODE, op=11), (S.FAILED_MODE, R.UNKNOWN))
+
+
+# ---------------------------------------------------------------------------- R2: manual failover
+
+
+def test_r2_the_failing_side_stops_its_services_then_lets_go_then_is_idle() -> None:
+    story = play(S.NORMAL, R.NORMAL)
+    story.see(FailoverRequested(), (S.FAILING_OVER, R.ON_ADMIN_REQUEST), [StopServices])
+    story.see(hears(S.TAKING_OVER, R.ON_ADMIN_REQUEST, op=12), do=[], stage=Stage.BEGUN)
+    story.answer(ServicesStopped, do=[], stage=Stage.READY)
+    story.see(hears(S.BACKUP, R.ON_ADMIN_REQUEST, op=13), (S.IDLE, R.ON_ADMIN_REQUEST), [])
+
+
+def test_r2_the_backup_side_moves_the_users_only_when_they_are_let_go() -> None:
+    story, reason = play(S.NORMAL, R.NORMAL), R.ON_ADMIN_REQUEST
+    story.see(hears(S.FAILING_OVER, reason), (S.TAKING_OVER, reason), [StartServices])
+    story.see(hears(S.FAILING_OVER, reason), do=[])
+    story.see(hears(S.FAILING_OVER, reason, stage=Stage.READY), do=[HERE])
+    story.see(hears(S.FAILING_OVER, reason, stage=Stage.READY), do=[])
+    story.answer(UsersMoved, then=(S.BACKUP, reason), do=[])
+
+
+def test_r2_services_that_cannot_be_stopped_fail_the_node() -> None:
+    story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
+    story.see(OperationFailed(10, Order.STOP_SERVICES), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r2_idle_is_left_alone_by_health_and_by_the_loss_of_the_peer() -> None:
+    story = play(S.IDLE, R.ON_ADMIN_REQUEST, peer=a_report(S.BACKUP))
+    for event in (BAD, WELL, PeerDown(), PeerLeft(), hears(S.BACKUP), hears(S.FALLING_BACK)):
+        story.see(event, do=[])
+
+
+@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILING_OVER, S.TAKING_BACK])
+def test_r2_an_idle_node_whose_peer_serves_nobody_either_fails(state: State) -> None:
+    play(S.IDLE, R.ON_ADMIN_REQUEST).see(hears(state), (S.FAILED_MODE, R.UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"peer": a_report(S.INITIALIZING)},
+        {"peer": a_report(S.NORMAL, health=Health.SERVICE_DOWN)},
+        {"contact": Contact.SILENT},
+    ],
+    ids=["peer starting", "peer ill", "peer silent"],
+)
+def test_r2_a_failover_to_a_peer_that_cannot_serve_is_refused(facts: dict[str, object]) -> None:
+    play(S.NORMAL, R.NORMAL, **facts).see(FailoverRequested(), do=[], refused=True)
+
+
+# ---------------------------------------------------------------------------- R3, R4: services
+
+
+def test_r3_a_short_outage_changes_nothing() -> None:
+    play(S.NORMAL, R.NORMAL).see(SHORTLY_BAD, do=[]).see(hears(S.NORMAL), do=[]).see(WELL, do=[])
+
+
+@pytest.mark.parametrize(
+    "health,reason",
+    [
+        (Health.SERVICE_DOWN, R.CRITICAL_SERVICE_DOWN),
+        (Health.DATABASE_DOWN, R.DATABASE_FAILURE),
+    ],
+)
+def test_r3_r4_a_lasting_outage_lets_the_users_go_at_once(health: Health, reason: Reason) -> None:
+    story = play(S.NORMAL, R.NORMAL)
+    story.see(HealthChanged(health, lasting=True), (S.FAILING_OVER, reason), [], stage=Stage.READY)
+    story.see(hears(S.BACKUP, reason, op=13), (S.FAILED_OVER_SERVICES_DOWN, reason))
+    story.see(WELL, (S.FAILED_OVER, reason)).see(SHORTLY_BAD, (S.FAILED_OVER_SERVICES_DOWN, reason))
+
+
+def test_r3_a_node_that_gets_well_while_failing_over_ends_in_failed_over() -> None:
+    story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY)
+    story.see(hears(S.BACKUP), (S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN))
+
+
+def test_r3_a_lasting_outage_waits_for_a_peer_that_may_yet_get_well_and_fails_with_it() -> None:
+    story = play(S.NORMAL, R.NORMAL, peer=a_report(S.NORMAL, health=Health.SERVICE_DOWN))
+    story.see(BAD, do=[])
+    story.see(hears(S.NORMAL, **ILL), (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+def test_r3_a_node_that_is_ill_does_not_step_in() -> None:
+    story = play(S.NORMAL, R.NORMAL, health=Health.SERVICE_DOWN)
+    story.see(hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN), do=[])
+    story.see(BAD, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+def test_r3_of_two_failing_nodes_the_one_that_can_serve_turns_round() -> None:
+    peer = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
+    story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
+    story.see(peer, (S.TAKING_OVER, R.CRITICAL_SERVICE_DOWN), [StartServices])
+
+
+def test_r3_two_failing_nodes_that_cannot_serve_fail() -> None:
+    peer = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
+    story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, **ILL)
+    story.see(peer, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+def test_r3_of_two_manual_failovers_at_once_the_node_that_sorts_first_fails_over() -> None:
+    peer = hears(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
+    play(S.FAILING_OVER, R.ON_ADMIN_REQUEST, first=True).see(peer, do=[])
+    story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST, first=False)
+    story.see(peer, (S.TAKING_OVER, R.ON_ADMIN_REQUEST), [StartServices])
+
+
+@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+def test_a_normal_node_serves_everybody_when_its_peer_serves_nobody(state: State) -> None:
+    story = play(S.NORMAL, R.NORMAL)
+    story.see(hears(state, R.PEER_DOWN), (S.TAKING_OVER, R.PEER_DOWN), [StartServices, HERE])
+
+
+@pytest.mark.parametrize("state", [S.FALLING_BACK, S.TAKING_BACK, S.UNKNOWN])
+def test_a_normal_node_leaves_a_peer_alone_that_is_on_its_way(state: State) -> None:
+    play(S.NORMAL, R.NORMAL).see(hears(state), do=[])
+
+
+@pytest.mark.parametrize("state", [S.NORMAL, S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK])
+def test_a_failing_node_waits_for_its_peer(state: State) -> None:
+    play(S.FAILING_OVER, R.PEER_DOWN, stage=Stage.READY).see(hears(state), do=[])
+
+
+@pytest.mark.parametrize("state", [S.FAILING_OVER, S.TAKING_BACK])
+def test_two_nodes_that_have_given_up_their_users_fail_but_a_late_report_is_let_pass(
+    state: State,
+) -> None:
+    story = play(state, R.PEER_DOWN).see(hears(S.FAILED_OVER, op=9), do=[])
+    story.see(hears(S.FAILED_OVER, op=11), (S.FAILED_MODE, R.UNKNOWN))
+
+
+# ---------------------------------------------------------------------------- R5, R12: loss
+
+
+@losses
+@pytest.mark.parametrize("state", [S.NORMAL, S.FAILING_OVER, S.FAILED_OVER, S.FALLING_BACK])
+def test_r5_r12_a_lost_peer_is_taken_over(state: State, loss: Event, reason: Reason) -> None:
+    play(state, R.ON_ADMIN_REQUEST).see(loss, (S.TAKING_OVER, reason), [StartServices, HERE])
+
+
+@losses
+def test_r12_a_take_over_does_not_ask_a_lost_peer(loss: Event, reason: Reason) -> None:
+    story = play(S.TAKING_OVER, R.ON_ADMIN_REQUEST).see(loss, do=[HERE]).see(loss, do=[])
+    story.answer(UsersMoved, then=(S.BACKUP, R.ON_ADMIN_REQUEST))
+
+
+@losses
+def test_r12_a_fallback_goes_on_without_the_peer_when_the_services_run(
+    loss: Event, reason: Reason
+) -> None:
+    story = play(S.TAKING_BACK, R.ON_ADMIN_REQUEST).see(loss, do=[])
+    story.answer(ServicesStarted, then=(S.TAKING_OVER, reason), do=[StartServices, HERE])
+
+
+@losses
+@pytest.mark.parametrize("stage", [Stage.READY, Stage.MOVING])
+def test_r12_a_fallback_whose_services_run_takes_everybody(
+    stage: Stage, loss: Event, reason: Reason
+) -> None:
+    story = play(S.TAKING_BACK, R.ON_ADMIN_REQUEST, stage=stage)
+    story.see(loss, (S.TAKING_OVER, reason), [StartServices, HERE])
+
+
+@losses
+def test_r12_a_node_whose_services_are_down_waits_and_then_takes_over(
+    loss: Event, reason: Reason
+) -> None:
+    story = play(S.FAILED_OVER_SERVICES_DOWN, R.CRITICAL_SERVICE_DOWN, **ILL)
+    story.see(loss, do=[]).see(WELL, (S.TAKING_OVER, reason), [StartServices, HERE])
+
+
+@losses
+def test_r12_a_backup_keeps_its_role_and_its_reason(loss: Event, reason: Reason) -> None:
+    play(S.BACKUP, R.ON_ADMIN_REQUEST).see(loss, do=[])
+
+
+@losses
+def test_r15_an_ill_backup_waits_for_a_peer_on_its_way_and_fails_when_it_is_lost(
+    loss: Event, reason: Reason
+) -> None:
+    story = play(S.BACKUP, R.PEER_DOWN, peer=a_report(S.INITIALIZING)).see(BAD, do=[])
+    story.see(loss, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+def test_r12_failed_mode_stays_on_silence_but_a_well_node_takes_over_a_rebooting_peer() -> None:
+    story = play(S.FAILED_MODE, R.UNKNOWN).see(PeerDown(), do=[])
+    story.see(PeerLeft(), (S.TAKING_OVER, R.PEER_REBOOT), [StartServices, HERE])
+    play(S.FAILED_MODE, R.UNKNOWN, **ILL).see(PeerLeft(), do=[])
+
+
+def test_r12_a_failed_node_that_missed_the_goodbye_takes_over_when_it_hears_of_the_reboot() -> None:
+    peer = hears(S.INITIALIZING, start=Start.REBOOT)
+    play(S.FAILED_MODE, R.UNKNOWN, **ILL).see(peer, do=[])
+    story = play(S.FAILED_MODE, R.UNKNOWN)
+    story.see(peer, (S.TAKING_OVER, R.PEER_REBOOT), [StartServices, HERE])
+
+
+# ---------------------------------------------------------------------------- R6: fallback
+
+
+@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER])
+def test_r6_the_home_node_starts_its_services_then_waits_for_its_users_to_be_let_go(
+    state: State,
+) -> None:
+    story = play(state, R.ON_ADMIN_REQUEST, peer=a_report(S.BACKUP))
+    story.see(FallbackRequested(), (S.TAKING_BACK, R.ON_ADMIN_REQUEST), [StartServices])
+    story.see(hears(S.FALLING_BACK, op=12), do=[])
+    story.answer(ServicesStarted, do=[], stage=Stage.READY)
+    story.see(hears(S.FALLING_BACK, op=12), do=[])
+    story.see(hears(S.FALLING_BACK, op=12, stage=Stage.READY), do=[HOME])
+    story.answer(UsersMoved, then=(S.NORMAL, R.NORMAL), do=[])
+
+
+def test_r6_the_backup_lets_go_when_the_home_node_is_ready() -> None:
+    story, reason = play(S.BACKUP, R.PEER_DOWN), R.AUTOMATIC_FALLBACK
+    story.see(hears(S.TAKING_BACK, reason), (S.FALLING_BACK, reason), [], stage=Stage.BEGUN)
+    story.see(hears(S.TAKING_BACK, reason), do=[], stage=Stage.BEGUN)
+    story.see(hears(S.TAKING_BACK, reason, stage=Stage.READY), do=[], stage=Stage.READY)
+    story.see(hears(S.TAKING_BACK, reason, stage=Stage.MOVING), do=[], stage=Stage.READY)
+    story.see(hears(S.NORMAL), (S.NORMAL, R.NORMAL), [HOME])
+
+
+def test_r6_automatic_fallback_takes_the_users_back_by_itself() -> None:
+    story = play(S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN, peer=a_report(S.BACKUP))
+    story.see(FallbackDue(10), (S.TAKING_BACK, R.AUTOMATIC_FALLBACK), [StartServices])
+
+
+def test_r6_the_fallback_wait_of_an_earlier_operation_starts_nothing() -> None:
+    play(S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN, peer=a_report(S.BACKUP)).see(FallbackDue(9), do=[])
+
+
+@pytest.mark.parametrize("contact", [Contact.SILENT, Contact.LEFT])
+def test_r12_an_idle_node_without_peer_may_fall_back(contact: Contact) -> None:
+    story = play(S.IDLE, R.ON_ADMIN_REQUEST, contact=contact)
+    story.see(FallbackRequested(), (S.TAKING_BACK, R.ON_ADMIN_REQUEST), [StartServices])
+
+
+@pytest.mark.parametrize(
+    "state,facts",
+    [
+        (S.IDLE, {"contact": Contact.NEVER}),
+        (S.IDLE, {"peer": a_report(S.TAKING_OVER)}),
+        (S.FAILED_OVER, {"contact": Contact.SILENT}),
+    ],
+)
+def test_r6_a_fallback_without_a_backup_to_fall_back_from_is_refused(
+    state: State, facts: dict[str, object]
+) -> None:
+    play(state, R.ON_ADMIN_REQUEST, **facts).see(FallbackRequested(), do=[], refused=True)
+
+
+@pytest.mark.parametrize(
+    "order,reason",
+    [
+        (Order.START_SERVICES, R.START_OF_CRITICAL_SERVICES_FAILED),
+        (Order.MOVE_USERS, R.TAKE_BACK_USERS_FAILED),
+    ],
+    ids=["row 14", "row 20"],
+)
+def test_r6_a_fallback_that_cannot_be_carried_out_fails(order: Order, reason: Reason) -> None:
+    play(S.TAKING_BACK, R.ON_ADMIN_REQUEST).see(OperationFailed(10, order), (S.FAILED_MODE, reason))
+
+
+@failed_over
+def test_a_backup_whose_peer_gave_up_its_fallback_takes_the_users_again(state: State) -> None:
+    story = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST, stage=Stage.READY)
+    story.see(hears(state), (S.TAKING_OVER, R.ON_ADMIN_REQUEST), [StartServices, HERE])
+
+
+def test_a_falling_back_node_takes_the_users_of_a_peer_that_fails_over() -> None:
+    peer, reason = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN), R.CRITICAL_SERVICE_DOWN
+    play(S.FALLING_BACK, R.PEER_DOWN, **ILL).see(peer, do=[])
+    story = play(S.FALLING_BACK, R.PEER_DOWN)
+    story.see(peer, (S.TAKING_OVER, reason), [StartServices, HERE])
+
+
+@pytest.mark.parametrize("state", [S.BACKUP, S.TAKING_OVER])
+def test_a_falling_back_node_yields_to_a_peer_that_took_over(state: State) -> None:
+    story = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST)
+    story.see(hears(state, R.PEER_DOWN), (S.FAILING_OVER, R.PEER_DOWN), stage=Stage.READY)
+    story = play(S.FALLING_BACK, R.INITIALIZATION, contact=Contact.NEVER)
+    story.see(hears(state, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
+
+
+def test_a_home_node_yields_to_a_backup_that_took_its_users_again() -> None:
+    story = play(S.TAKING_BACK, R.ON_ADMIN_REQUEST).see(hears(S.BACKUP, op=9), do=[])
+    story.see(hears(S.BACKUP, op=11), (S.FAILED_OVER, R.PEER_DOWN), [StartServices])
+    story = play(S.TAKING_BACK, R.ON_ADMIN_REQUEST)
+    story.see(hears(S.TAKING_OVER), (S.FAILING_OVER, R.PEER_DOWN), stage=Stage.READY)
+
+
+def test_a_restarted_home_node_yields_to_a_backup_that_gave_it_up() -> None:
+    story = play(S.TAKING_BACK, R.INITIALIZATION, contact=Contact.NEVER)
+    story.see(hears(S.BACKUP, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
+
+
+# ---------------------------------------------------------------------------- R7: bounds
+
+
+@pytest.mark.parametrize(
+    "state,stage,reason",
+    [
+        (S.INITIALIZING, Stage.BEGUN, R.UNKNOWN),
+        (S.FAILING_OVER, Stage.READY, R.UNKNOWN),
+        (S.TAKING_OVER, Stage.MOVING, R.TAKE_OVER_USERS_FAILED),
+        (S.TAKING_BACK, Stage.BEGUN, R.START_OF_CRITICAL_SERVICES_FAILED),
+        (S.TAKING_BACK, Stage.MOVING, R.TAKE_BACK_USERS_FAILED),
+        (S.FALLING_BACK, Stage.READY, R.TAKE_BACK_USERS_FAILED),
+    ],
+)
+def test_a_passing_state_that_does_not_end_fails_with_the_reason_of_its_part(
+    state: State, stage: Stage, reason: Reason
+) -> None:
+    play(state, R.ON_ADMIN_REQUEST, stage=stage).see(StayExpired(10), (S.FAILED_MODE, reason))
+
+
+def test_r7_users_that_cannot_be_taken_over_fail_the_node_but_services_have_their_delay() -> None:
+    story = play(S.TAKING_OVER, R.ON_ADMIN_REQUEST)
+    story.see(OperationFailed(10, Order.START_SERVICES), do=[])
+    then = (S.FAILED_MODE, R.TAKE_OVER_USERS_FAILED)
+    story.see(OperationFailed(10, Order.MOVE_USERS), then)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        S.NORMAL,
+        S.FAILING_OVER,
+        S.TAKING_OVER,
+        S.BACKUP,
+        S.IDLE,
+        S.FAILED_OVER,
+        S.FAILED_OVER_SERVICES_DOWN,
+        S.TAKING_BACK,
+        S.FALLING_BACK,
+    ],
+)
+def test_failed_mode_is_a_state_of_both_and_its_reason_is_shared(state: State) -> None:
+    reason = R.TAKE_OVER_USERS_FAILED
+    play(state, R.ON_ADMIN_REQUEST).see(hears(S.FAILED_MODE, reason), (S.FAILED_MODE, reason), [])
+
+
+# ---------------------------------------------------------------------------- R8: auto-recovery
+
+
+@pytest.mark.parametrize(
+    "health,reason",
+    [
+        (Health.SERVICE_DOWN, R.AUTO_RECOVER_CRITICAL_SERVICE_DOWN),
+        (Health.DATABASE_DOWN, R.AUTO_RECOVERY_DATABASE_FAILURE),
+    ],
+)
+def test_r8_an_ill_backup_gives_all_users_to_a_failed_over_peer(
+    health: Health, reason: Reason
+) -> None:
+    story = play(S.BACKUP, R.CRITICAL_SERVICE_DOWN, peer=a_report(S.FAILED_OVER))
+    story.see(HealthChanged(health, lasting=True), (S.FAILING_OVER, reason), stage=Stage.READY)
+
+
+@failed_over
+def test_r8_the_failed_over_node_takes_all_users_if_it_can(state: State) -> None:
+    peer = hears(S.FAILING_OVER, R.AUTO_RECOVERY_DATABASE_FAILURE, stage=Stage.READY, **ILL)
+    then = (S.TAKING_OVER, R.AUTO_RECOVER_DATABASE_FAILURE)
+    play(state, R.CRITICAL_SERVICE_DOWN).see(peer, then, [StartServices, HERE])
+    play(state, R.CRITICAL_SERVICE_DOWN, **ILL).see(peer, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+@failed_over
+@pytest.mark.parametrize("peer", [S.BACKUP, S.TAKING_OVER, S.NORMAL, S.INITIALIZING])
+def test_a_failed_over_node_rests_beside_a_peer_that_serves_or_starts(
+    state: State, peer: State
+) -> None:
+    play(state, R.PEER_DOWN).see(hears(peer, op=11), do=[])
+
+
+@failed_over
+@pytest.mark.parametrize("peer", [S.IDLE, S.FAILED_OVER, S.TAKING_BACK])
+def test_failed_over_nodes_that_meet_fail_because_nobody_serves(state: State, peer: State) -> None:
+    play(state, R.PEER_DOWN).see(hears(peer), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r8_a_node_that_is_ill_when_the_users_have_come_acts_at_once() -> None:
+    peer = a_report(S.IDLE)
+    story = play(S.TAKING_OVER, R.ON_ADMIN_REQUEST, peer=peer, stage=Stage.MOVING, **ILL)
+    story.answer(UsersMoved, then=(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
+
+
+# ---------------------------------------------------------------------------- R9: rivals
+
+RIVALS = pytest.mark.parametrize("state", [S.BACKUP, S.TAKING_OVER])
+
+
+@RIVALS
+def test_r9_a_node_that_hears_its_deaf_rival_yields(state: State) -> None:
+    story = play(state, R.PEER_DOWN)
+    story.see(hears(S.BACKUP, R.PEER_DOWN, hears_us=False), (S.FAILING_OVER, R.PEER_DOWN), [])
+
+
+@RIVALS
+def test_r9_rivals_that_had_lost_each_other_fail_and_each_keeps_its_own(state: State) -> None:
+    story = play(state, R.PEER_DOWN, contact=Contact.SILENT)
+    peer = hears(S.BACKUP, R.PEER_DOWN, hears_us=False)
+    story.see(peer, (S.FAILED_MODE, R.UNKNOWN), [HOME])
+
+
+@RIVALS
+def test_r9_rivals_whose_policy_is_home_recover_by_themselves(state: State) -> None:
+    policy = Policy(split_brain=SplitBrain.HOME)
+    story = play(state, R.PEER_DOWN, contact=Contact.SILENT, policy=policy)
+    peer = hears(S.BACKUP, R.PEER_DOWN, hears_us=False)
+    story.see(peer, (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.start is Start.RECOVER
+
+
+@RIVALS
+def test_r9_a_rival_that_hears_us_is_left_to_yield(state: State) -> None:
+    story = play(state, R.PEER_DOWN, contact=Contact.SILENT)
+    story.see(hears(S.BACKUP, R.PEER_DOWN, hears_us=True), do=[])
+
+
+@RIVALS
+def test_r1_a_role_that_is_only_remembered_yields_to_one_that_is_held(state: State) -> None:
+    story = play(state, R.INITIALIZATION, contact=Contact.NEVER)
+    story.see(hears(S.BACKUP, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
+    play(state, R.PEER_DOWN).see(hears(S.BACKUP, R.INITIALIZATION, settled=False), do=[])
+
+
+@pytest.mark.parametrize("state", [S.NORMAL, S.BACKUP])
+@pytest.mark.parametrize("peer", [S.TAKING_OVER, S.BACKUP])
+def test_r9_a_node_that_is_taken_from_yields_at_once(state: State, peer: State) -> None:
+    story = play(state, R.NORMAL)
+    then = (S.FAILING_OVER, R.PEER_DOWN)
+    story.see(hears(peer, R.PEER_DOWN, hears_us=False), then, [], stage=Stage.READY)
+
+
+@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+def test_r9_a_backup_holds_its_users_again_when_the_peer_may_have_placed_them(state: State) -> None:
+    """Found by the search: two nodes acted with the same operation number under one-way loss.  The
+    placement of the one that yielded won, and the users of both were placed on a node that served
+    nobody until the fallback."""
+    story = play(S.BACKUP, R.PEER_DOWN, contact=Contact.SILENT)
+    peer = hears(state, R.DATABASE_FAILURE, op=11)
+    story.see(peer, do=[HERE])
+    assert story.node.op == 12
+    story.see(peer, do=[])
+
+
+@failed_over
+@pytest.mark.parametrize("reason", [R.INITIALIZATION, R.PEER_DOWN])
+def test_r9_a_backup_holds_its_users_again_when_the_peer_had_them_and_yielded(
+    state: State, reason: Reason
+) -> None:
+    """Found by the search: a node took over unheard and its SRM was restarted; it then yielded to a
+    backup that had never noticed, but the placement still named the one that had yielded."""
+    play(S.BACKUP, R.CRITICAL_SERVICE_DOWN).see(hears(state, reason, op=11), do=[HERE])
+    play(S.BACKUP, R.CRITICAL_SERVICE_DOWN).see(hears(state, reason, op=9), do=[])
+
+
+def test_a_backup_whose_peer_failed_over_in_order_moves_nobody_again() -> None:
+    story = play(S.BACKUP, R.CRITICAL_SERVICE_DOWN)
+    story.see(hears(S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN, op=11), do=[])
+    story.see(hears(S.FAILED_OVER_SERVICES_DOWN, R.CRITICAL_SERVICE_DOWN, op=12), do=[])
+
+
+# ---------------------------------------------------------------------------- R10: recover
+
+
+def test_r10_recover_restarts_and_the_peer_follows_what_it_hears() -> None:
+    story = play(S.FAILED_MODE, R.UNKNOWN, peer=a_report(S.FAILED_MODE))
+    story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.start is Start.RECOVER
+    peer = Play(a_node(S.FAILED_MODE, R.UNKNOWN, peer=a_report(S.FAILED_MODE)))
+    heard = PeerHeard(story.node.report())
+    peer.see(heard, (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+@pytest.mark.parametrize("state", [S.TAKING_OVER, S.BACKUP])
+def test_r10_a_node_that_has_not_yet_heard_of_the_failure_recovers_too(state: State) -> None:
+    story = play(state, R.PEER_DOWN)
+    peer = hears(S.INITIALIZING, R.INITIALIZATION, op=11, start=Start.RECOVER)
+    story.see(peer, (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+def test_r10_a_failed_node_whose_peer_is_silent_may_recover_alone() -> None:
+    story = play(S.FAILED_MODE, R.UNKNOWN, contact=Contact.SILENT)
+    story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+def test_r10_recover_is_refused_while_the_peer_has_not_failed() -> None:
+    story = play(S.FAILED_MODE, R.UNKNOWN, peer=a_report(S.BACKUP))
+    story.see(RecoverRequested(), do=[], refused=True)
+
+
+def test_r10_an_srm_restart_does_not_leave_failed_mode_but_a_reboot_does() -> None:
+    story = play(S.FAILED_MODE, R.TAKE_OVER_USERS_FAILED)
+    story.see(Booted(Start.RESTART), (S.FAILED_MODE, R.UNKNOWN), [])
+    story.see(Booted(Start.REBOOT), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+def test_two_failed_nodes_agree_on_a_reason() -> None:
+    story = play(S.FAILED_MODE, R.TAKE_OVER_USERS_FAILED)
+    story.see(hears(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN, op=9), do=[])
+    then = (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN)
+    story.see(hears(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN, op=12), then, [])
+    story.see(hears(S.FAILED_MODE, R.UNKNOWN, op=9), (S.FAILED_MODE, R.UNKNOWN), [])
+
+
+# ---------------------------------------------------------------------------- R11: HA, mismatch
+
+
+@pytest.mark.parametrize("state", [state for state in OWN_STATES if state is not S.UNKNOWN])
+def test_r11_switched_off_is_unknown_and_leaves_services_and_users_alone(state: State) -> None:
+    story = play(state, R.NORMAL)
+    story.see(HaSet(enabled=True, stamp=1), do=[])
+    story.see(HaSet(enabled=False, stamp=2), (S.UNKNOWN, R.HA_NOT_ENABLED), [])
+    assert (story.node.ha, story.node.ha_stamp) == (False, 2)
+    for event in (hears(S.NORMAL), PeerDown(), PeerLeft(), BAD, WELL):
+        story.see(event, do=[])
+
+
+def test_r11_switched_on_again_a_node_finds_its_place_as_after_a_start() -> None:
+    story = play(S.UNKNOWN, R.HA_NOT_ENABLED, ha=False)
+    story.see(HaSet(enabled=False, stamp=1), do=[])
+    then = (S.INITIALIZING, R.INITIALIZATION)
+    story.see(HaSet(enabled=True, stamp=2), then, [StartServices])
+
+
+def test_r11_a_node_that_did_not_match_shows_that_high_availability_is_off() -> None:
+    story = play(S.UNKNOWN, R.UNKNOWN)
+    story.see(HaSet(enabled=False, stamp=1), (S.UNKNOWN, R.HA_NOT_ENABLED), [])
+
+
+@pytest.mark.parametrize("state", [state for state in OWN_STATES if state is not S.UNKNOWN])
+def test_r11_a_peer_that_does_not_match_makes_a_node_unknown_until_it_matches(
+    state: State,
+) -> None:
+    story = play(state, R.NORMAL).see(PeerMismatched("group"), (S.UNKNOWN, R.UNKNOWN), [])
+    story.see(PeerMismatched("group"), do=[])
+    story.see(hears(S.NORMAL), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+# ---------------------------------------------------------------------------- what a node keeps
+
+
+def test_a_service_that_is_ordered_to_start_has_the_whole_delay_to_come_up() -> None:
+    story = play(S.FAILED_OVER_SERVICES_DOWN, R.CRITICAL_SERVICE_DOWN, **ILL)
+    story.see(Booted(Start.RESTART), (S.INITIALIZING, R.INITIALIZATION))
+    assert not story.node.lasting
+
+
+def test_an_operation_number_grows_past_what_was_heard() -> None:
+    story = play(S.NORMAL, R.NORMAL, peer=a_report(S.NORMAL, op=50))
+    story.see(BAD, (S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN))
+    assert story.node.op == 51
+
+
+def test_a_fresh_node_is_initializing_and_has_heard_nobody() -> None:
+    assert (Node().state, Node().contact, Node().peer) == (S.INITIALIZING, Contact.NEVER, None)
