@@ -1,0 +1,343 @@
+"""The TOML file of a node: every key read, every problem noted, one verdict at the end."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from srmd import strict_toml
+from srmd.config.relations import relate
+from srmd.config.secrets import Secrets
+from srmd.config.values import (
+    Address,
+    AuthConfig,
+    Config,
+    ControlConfig,
+    GroupConfig,
+    HeartbeatConfig,
+    LimitsConfig,
+    LogConfig,
+    NodeConfig,
+    PeerConfig,
+    ServiceConfig,
+    ServicesConfig,
+    UsersConfig,
+)
+from srmd.core.services import DATABASE_SERVICE
+from srmd.relogin import LOWER_LIMIT_S, UPPER_LIMIT_S, ReLogin
+from srmd.strict_toml import MISSING, Problem, Table, TomlError
+from srmd.wire.keys import AuthMode
+
+DURATION_S_MAX = 86_400.0
+"""No duration of a pair is longer than a day; ours."""
+TIMER_S_MIN = 0.01
+"""Below this the clock of an ordinary machine decides, not the setting; ours."""
+RATE_PER_S_MAX = 100_000.0
+JOURNAL_BYTES_MIN = 100_000
+JOURNAL_BYTES_MAX = 10_000_000_000
+SERVICES_MAX = 32
+COMMAND_PARTS_MAX = 64
+KEYS_MAX = 2
+"""The active key, and the old or the next one during a rotation."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+NAME_RIGHT = "1-63 letters, digits, '.', '_' or '-', a letter or digit first"
+SERVICE_NAME = r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}"
+SERVICE_NAME_RIGHT = "1-63 letters, digits, blanks, '.', '_' or '-', a letter or digit first"
+
+
+class ConfigError(TomlError):
+    """A configuration that cannot be used; `problems` has all that is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used, and what is unwise in it."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+
+
+def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
+    """Reads the file of a node.  Raises ConfigError with all problems at once.
+
+    `env` answers `{env = "NAME"}`; None: the environment of this process.
+    """
+    file = Path(path)
+    folder = file.parent
+    reader = strict_toml.read(file, ConfigError)
+    root = reader.root()
+    secrets = Secrets(folder, os.environ if env is None else env)
+    config = Config(
+        node=_node(root.table("node"), folder),
+        group=_group(root.table("group")),
+        peer=_peer(root.table("peer")),
+        heartbeat=_heartbeat(root.table("heartbeat")),
+        control=_control(root.table("control"), secrets),
+        auth=_auth(root.table("auth"), secrets),
+        services=_services(root.table("services")),
+        users=_users(root.table("users")),
+        limits=_limits(root.table("limits")),
+        relogin=_relogin(root.table("relogin")),
+        log=_log(root.table("log"), folder),
+    )
+    root.close()
+    relate(reader, config)
+    reader.verdict()
+    return Loaded(config, tuple(reader.warnings))
+
+
+def shipped() -> Path:
+    """The folder of the example configurations and scenarios.
+
+    In a wheel it is `_configs` inside the package, in a checkout `configs` beside it.
+    """
+    package = Path(__file__).parent.parent
+    inside = package / "_configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+# One function for each section, in the order of the file.
+
+
+def _node(table: Table, folder: Path) -> NodeConfig:
+    section = NodeConfig(
+        id=table.matching("id", None, NAME, right=NAME_RIGHT),
+        state_dir=_below(folder, table.text("state_dir", right="a folder for this node alone")),
+        reboot_s=table.number("reboot_s", NodeConfig.reboot_s, low=0, high=DURATION_S_MAX),
+    )
+    table.close()
+    return section
+
+
+def _group(table: Table) -> GroupConfig:
+    default = GroupConfig
+    section = GroupConfig(
+        name=table.matching("name", None, NAME, right=NAME_RIGHT),
+        ha_enabled=table.flag("ha_enabled", default.ha_enabled),
+        split_brain=table.choice("split_brain", default.split_brain),
+        automatic_fallback=table.flag("automatic_fallback", default.automatic_fallback),
+        automatic_fallback_wait_s=table.number(
+            "automatic_fallback_wait_s",
+            default.automatic_fallback_wait_s,
+            low=0,
+            high=DURATION_S_MAX,
+        ),
+    )
+    table.close()
+    return section
+
+
+def _peer(table: Table) -> PeerConfig:
+    section = PeerConfig(
+        id=table.matching("id", None, NAME, right=NAME_RIGHT),
+        heartbeat=_address(table, "heartbeat", None),
+        control=_url(table, "control"),
+    )
+    table.close()
+    return section
+
+
+def _heartbeat(table: Table) -> HeartbeatConfig:
+    default = HeartbeatConfig
+    section = HeartbeatConfig(
+        listen=_address(table, "listen", default.listen),
+        keep_alive_interval_s=_timer(table, "keep_alive_interval_s", default.keep_alive_interval_s),
+        keep_alive_timeout_s=_timer(table, "keep_alive_timeout_s", default.keep_alive_timeout_s),
+        initialization_keep_alive_timeout_s=_timer(
+            table,
+            "initialization_keep_alive_timeout_s",
+            default.initialization_keep_alive_timeout_s,
+        ),
+    )
+    table.close()
+    return section
+
+
+def _control(table: Table, secrets: Secrets) -> ControlConfig:
+    default = ControlConfig
+    section = ControlConfig(
+        listen=_address(table, "listen", default.listen),
+        call_timeout_s=_timer(table, "call_timeout_s", default.call_timeout_s),
+        token=secrets.token(table, "token"),
+    )
+    table.close()
+    return section
+
+
+def _auth(table: Table, secrets: Secrets) -> AuthConfig:
+    mode = table.choice("mode", AuthConfig.mode)
+    ring = table.table("keys")
+    named = ring.names()
+    keys = {}
+    for key_id in named:
+        if secret := secrets.key(ring, key_id):
+            keys[key_id] = secret
+    if len(named) > KEYS_MAX:
+        right = f"at most {KEYS_MAX} keys: the active one, and another during a rotation"
+        table.problem("keys", named, right)
+    if mode is not AuthMode.OFF and not named and table.reader.fine("auth.keys"):
+        right = 'at least one key, such as k1 = { file = "k1.key" }'
+        table.reader.problem("auth.keys", MISSING, right)
+    only = named[0] if len(named) == 1 else None
+    active = table.text("active", "" if not named else only, right="the id of one of auth.keys")
+    if active and active not in named:
+        table.problem("active", active, f"one of auth.keys ({', '.join(named) or 'none'})")
+    table.close()
+    return AuthConfig(mode=mode, active=active, keys=keys)
+
+
+def _services(table: Table) -> ServicesConfig:
+    default = ServicesConfig
+    section = ServicesConfig(
+        critical_service_delay_s=table.number(
+            "critical_service_delay_s",
+            default.critical_service_delay_s,
+            low=0,
+            high=DURATION_S_MAX,
+        ),
+        start_limit_s=_timer(table, "start_limit_s", default.start_limit_s),
+        stop_limit_s=_timer(table, "stop_limit_s", default.stop_limit_s),
+        health_interval_s=_timer(table, "health_interval_s", default.health_interval_s),
+        health_limit_s=_timer(table, "health_limit_s", default.health_limit_s),
+        service=_service_list(table) or default.service,
+    )
+    table.close()
+    return section
+
+
+def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
+    found: list[ServiceConfig] = []
+    for entry in table.tables("service"):
+        service = ServiceConfig(
+            name=entry.matching("name", None, SERVICE_NAME, right=SERVICE_NAME_RIGHT),
+            command=entry.texts("command"),
+            enabled=entry.flag("enabled", ServiceConfig.enabled),
+            critical=entry.flag("critical", ServiceConfig.critical),
+        )
+        entry.close()
+        if service.name and service.name in {other.name for other in found}:
+            entry.problem("name", service.name, "each service once; this one stands above too")
+        if service.command and service.name == DATABASE_SERVICE:
+            entry.problem(
+                "command", service.command, f"no command: {DATABASE_SERVICE} is srmd's own"
+            )
+        if len(service.command) > COMMAND_PARTS_MAX:
+            entry.problem("command", service.command, f"at most {COMMAND_PARTS_MAX} parts")
+        found.append(service)
+    if len(found) > SERVICES_MAX:
+        table.reader.problem(
+            "services.service", f"{len(found)} services", f"at most {SERVICES_MAX}"
+        )
+    return tuple(found)
+
+
+def _users(table: Table) -> UsersConfig:
+    default = UsersConfig
+    section = UsersConfig(
+        move_rate_per_s=table.number(
+            "move_rate_per_s",
+            default.move_rate_per_s,
+            low=0,
+            high=RATE_PER_S_MAX,
+            unit="users a second (0: unlimited)",
+        ),
+        move_limit_s=_timer(table, "move_limit_s", default.move_limit_s),
+        database_check_interval_s=_timer(
+            table, "database_check_interval_s", default.database_check_interval_s
+        ),
+    )
+    table.close()
+    return section
+
+
+def _limits(table: Table) -> LimitsConfig:
+    section = LimitsConfig(
+        transition_s=_timer(table, "transition_s", LimitsConfig.transition_s),
+        shutdown_s=_timer(table, "shutdown_s", LimitsConfig.shutdown_s),
+    )
+    table.close()
+    return section
+
+
+def _relogin(table: Table) -> ReLogin:
+    high = int(DURATION_S_MAX)
+    section = ReLogin(
+        table.whole("lower_limit_s", LOWER_LIMIT_S, low=0, high=high, unit="seconds"),
+        table.whole("upper_limit_s", UPPER_LIMIT_S, low=0, high=high, unit="seconds"),
+    )
+    table.close()
+    return section
+
+
+def _log(table: Table, folder: Path) -> LogConfig:
+    default = LogConfig
+    file = table.text("file", "")
+    section = LogConfig(
+        file=_below(folder, file) if file else None,
+        level=table.choice("level", default.level),
+        format=table.choice("format", default.format),
+        journal_bytes=table.whole(
+            "journal_bytes",
+            default.journal_bytes,
+            low=JOURNAL_BYTES_MIN,
+            high=JOURNAL_BYTES_MAX,
+            unit="bytes",
+        ),
+    )
+    table.close()
+    return section
+
+
+# What a value can be.
+
+
+def _below(folder: Path, text: str) -> Path:
+    """Absolute and without "..", links kept as they are written."""
+    return Path(os.path.abspath(folder / text))  # noqa: PTH100 - resolve() would follow links
+
+
+def _timer(table: Table, key: str, default: float) -> float:
+    return table.number(key, default, low=TIMER_S_MIN, high=DURATION_S_MAX)
+
+
+def _address(table: Table, key: str, default: Address | None) -> Address:
+    right = 'an address "host:port", port 1-65535, such as "127.0.0.1:22001"'
+    text = table.text(key, str(default) if default else None, right=right)
+    if (address := _parse_address(text)) is not None:
+        return address
+    if table.reader.fine(table.key(key)):
+        table.problem(key, text, right)
+    return default or HeartbeatConfig.listen
+
+
+def _parse_address(text: str) -> Address | None:
+    matched = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
+    if matched is None or not 1 <= int(matched[3]) <= 65_535:
+        return None
+    try:
+        ipaddress.IPv6Address(matched[1] or "::")
+    except ValueError:
+        return None
+    return Address(matched[1] or matched[2], int(matched[3]))
+
+
+def _url(table: Table, key: str) -> str:
+    right = 'an address "http://host:port", without a path, such as "http://127.0.0.1:20076"'
+    text = table.text(key, None, right=right)
+    if not table.reader.fine(table.key(key)):
+        return text
+    try:
+        parts = urlsplit(text)
+        tail = parts.path.strip("/") + parts.query + parts.fragment
+        good = parts.scheme in ("http", "https") and not tail and _parse_address(parts.netloc)
+    except ValueError:
+        good = None
+    if not good:
+        table.problem(key, text, right)
+    return text.rstrip("/")

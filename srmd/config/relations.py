@@ -1,0 +1,104 @@
+"""What must hold between settings, and what is unwise.
+
+Each relation is judged only when its keys are fine by themselves, so that no problem is told twice.
+The limits are ours (srm.md, section 3).
+"""
+
+from __future__ import annotations
+
+from srmd.config.values import Config
+from srmd.secret import Secret
+from srmd.strict_toml import MISSING, Reader, shown
+from srmd.wire.keys import AuthMode
+
+DEMO_KEY = Secret(b"srmd, for a laptop on loopback!!")
+"""The key of `configs/`.  It is public, so it protects nothing."""
+DEMO_TOKEN = Secret("for-a-laptop-on-loopback")
+
+
+def relate(reader: Reader, config: Config) -> None:
+    """Notes every broken relation as a problem, every unwise one as a warning."""
+    _relate_timers(reader, config)
+    _relate_nodes(reader, config)
+    _relate_secrets(reader, config)
+
+
+def _relate_timers(reader: Reader, config: Config) -> None:
+    beat = config.heartbeat
+    interval_s, timeout_s = beat.keep_alive_interval_s, beat.keep_alive_timeout_s
+    interval = "heartbeat.keep_alive_interval_s"
+    timeout = "heartbeat.keep_alive_timeout_s"
+    if reader.fine(interval, timeout):
+        beats = round(timeout_s / interval_s, 9)  # 0.3 / 0.1 is a little below 3
+        if beats < 2:
+            right = f"at least twice {interval} ({interval_s:g}): {2 * interval_s:g} or more"
+            reader.problem(timeout, f"{timeout_s:g}", right)
+        elif beats < 3:
+            right = (
+                f"below three times {interval} ({interval_s:g}), two lost heartbeats in a row are "
+                f"a failover; {3.5 * interval_s:g} would bear them"
+            )
+            reader.warn(timeout, f"{timeout_s:g}", right)
+        if beats.is_integer():
+            right = (
+                f"an exact multiple of {interval} ({interval_s:g}): a heartbeat and the deadline "
+                f"fall together; {timeout_s + interval_s / 2:g} would part them"
+            )
+            reader.warn(timeout, f"{timeout_s:g}", right)
+
+    initialization = "heartbeat.initialization_keep_alive_timeout_s"
+    initialization_s = beat.initialization_keep_alive_timeout_s
+    if reader.fine(initialization, timeout) and initialization_s < timeout_s:
+        right = f"at least {timeout} ({timeout_s:g}): a starting node must not be less patient"
+        reader.problem(initialization, f"{initialization_s:g}", right)
+
+    services, users, stay_s = config.services, config.users, config.limits.transition_s
+    parts = ("services.start_limit_s", "services.stop_limit_s", "users.move_limit_s")
+    needed_s = services.start_limit_s + services.stop_limit_s + users.move_limit_s
+    if reader.fine("limits.transition_s", *parts) and stay_s < needed_s:
+        right = f"below {' + '.join(parts)} ({needed_s:g}), a slow transition is given up too early"
+        reader.warn("limits.transition_s", f"{stay_s:g}", right)
+
+    lower_s, upper_s = config.relogin.lower_limit_s, config.relogin.upper_limit_s
+    if reader.fine("relogin.lower_limit_s", "relogin.upper_limit_s") and upper_s < lower_s:
+        right = f"at least relogin.lower_limit_s ({lower_s})"
+        reader.problem("relogin.upper_limit_s", str(upper_s), right)
+
+
+def _relate_nodes(reader: Reader, config: Config) -> None:
+    if reader.fine("node.id", "peer.id") and config.node.id == config.peer.id:
+        reader.problem("peer.id", shown(config.peer.id), "the other node's id, not our own")
+    if reader.fine("heartbeat.listen", "peer.heartbeat"):
+        if config.heartbeat.listen == config.peer.heartbeat:
+            right = "the peer's heartbeat.listen; this is our own"
+            reader.problem("peer.heartbeat", str(config.peer.heartbeat), right)
+        elif config.peer.heartbeat.is_wildcard:
+            right = "an address that can be sent to, not all addresses"
+            reader.problem("peer.heartbeat", str(config.peer.heartbeat), right)
+    own = config.peer.control.partition("://")[2] == str(config.control.listen)
+    if own and reader.fine("control.listen", "peer.control"):
+        right = "the peer's control.listen; this is our own"
+        reader.problem("peer.control", config.peer.control, right)
+
+
+def _relate_secrets(reader: Reader, config: Config) -> None:
+    control, auth = config.control, config.auth
+    open_to_all = control.token is None and not control.listen.is_loopback
+    if open_to_all and reader.fine("control.listen", "control.token"):
+        right = (
+            f"required, because control.listen ({control.listen}) can be reached from other "
+            'machines, such as token = { file = "token" }'
+        )
+        reader.problem("control.token", MISSING, right)
+    ours = (config.heartbeat.listen, control.listen, config.peer.heartbeat)
+    if all(address.is_loopback for address in ours):
+        return
+    right = "published with srmd and no secret; make your own: openssl rand -hex 32"
+    for key_id, secret in auth.keys.items():
+        if secret == DEMO_KEY:
+            reader.warn(f"auth.keys.{key_id}", "the key of the examples", right)
+    if control.token == DEMO_TOKEN:
+        reader.warn("control.token", "the token of the examples", right)
+    if auth.mode is not AuthMode.REQUIRE:
+        right = "anyone who reaches the ports can speak for the peer; require, once both nodes sign"
+        reader.warn("auth.mode", auth.mode.value, right)

@@ -1,0 +1,211 @@
+"""The settings as frozen values, one dataclass for each section of the file.
+
+The names are Cisco's where Cisco has one (srm.md, section 3), with the unit last; the defaults are
+Cisco's too.  Sections and the other keys are ours.  The section dataclasses have no slots: their
+class attributes are the defaults, written once, that reading falls back to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from srmd.core.services import CRITICAL_SERVICES, DATABASE_SERVICE, OPTIONAL_SERVICES
+from srmd.core.states import SplitBrain
+from srmd.relogin import ReLogin
+from srmd.secret import Secret
+from srmd.wire.keys import AuthMode, Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port, as `host:port` or `[v6]:port`."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach it.  A name other than localhost counts as reachable."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_wildcard(self) -> bool:
+        """It stands for all addresses of the machine: good to listen on, not to send to."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig:
+    """[node]"""
+
+    id: str
+    state_dir: Path
+    """Absolute; in the file, relative to the folder of the file."""
+    reboot_s: float = 1.0
+    """How long the node is off during a reboot (ours)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupConfig:
+    """[group]: the presence redundancy group."""
+
+    name: str
+    ha_enabled: bool = True
+    split_brain: SplitBrain = SplitBrain.FAIL
+    automatic_fallback: bool = False
+    automatic_fallback_wait_s: float = 1800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig:
+    """[peer]"""
+
+    id: str
+    heartbeat: Address
+    control: str
+    """`http://host:port`, without a slash at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeartbeatConfig:
+    """[heartbeat]"""
+
+    listen: Address = Address("127.0.0.1", 22001)
+    """Cisco: Service Port."""
+    keep_alive_interval_s: float = 15.0
+    keep_alive_timeout_s: float = 60.0
+    """Silence in operation before take-over."""
+    initialization_keep_alive_timeout_s: float = 120.0
+    """Silence while Initializing before take-over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig:
+    """[control]: the HTTP side, for administrators and for the peer."""
+
+    listen: Address = Address("127.0.0.1", 20075)
+    """Cisco: Admin RPC Port."""
+    call_timeout_s: float = 5.0
+    token: Secret | None = None
+    """What an administrator shows; None: anyone on this machine may command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthConfig:
+    """[auth]: what the nodes show each other."""
+
+    mode: AuthMode = AuthMode.REQUIRE
+    active: str = ""
+    keys: Mapping[str, Secret] = field(default_factory=dict)
+
+    def keyring(self) -> Keyring:
+        revealed = {key_id: secret.reveal() for key_id, secret in self.keys.items()}
+        return Keyring(revealed, self.active, self.mode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """One [[services.service]]"""
+
+    name: str
+    command: tuple[str, ...] = ()
+    """Empty: the small program that comes with srmd stands in."""
+    enabled: bool = True
+    """Activated; one that is not is neither started nor watched."""
+    critical: bool = True
+
+
+DEFAULT_SERVICES = (
+    *(ServiceConfig(name=name) for name in (DATABASE_SERVICE, *CRITICAL_SERVICES)),
+    *(ServiceConfig(name=name, enabled=False) for name in OPTIONAL_SERVICES),
+)
+"""Cisco's critical services; the optional ones count only where they are activated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServicesConfig:
+    """[services]"""
+
+    critical_service_delay_s: float = 90.0
+    """How long a critical service may be down before the node fails over."""
+    start_limit_s: float = 30.0
+    stop_limit_s: float = 10.0
+    health_interval_s: float = 1.0
+    health_limit_s: float = 3.0
+    """How long a service may leave the question for its health unanswered."""
+    service: tuple[ServiceConfig, ...] = DEFAULT_SERVICES
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsersConfig:
+    """[users]"""
+
+    move_rate_per_s: float = 0.0
+    """0: as fast as it goes."""
+    move_limit_s: float = 30.0
+    database_check_interval_s: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """[limits]: bounds that are ours."""
+
+    transition_s: float = 120.0
+    """The longest stay in a passing state, besides the keep alive timeouts."""
+    shutdown_s: float = 10.0
+
+
+class LogLevel(Enum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    AUTO = "auto"
+    """Pretty at a terminal, JSON elsewhere."""
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """[log]"""
+
+    file: Path | None = None
+    """None: standard output."""
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+    journal_bytes: int = 16_000_000
+    """Bound of the journal of the machine's inputs, its rotated half included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of one node."""
+
+    node: NodeConfig
+    group: GroupConfig
+    peer: PeerConfig
+    heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    services: ServicesConfig = field(default_factory=ServicesConfig)
+    users: UsersConfig = field(default_factory=UsersConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    relogin: ReLogin = field(default_factory=ReLogin)
+    log: LogConfig = field(default_factory=LogConfig)

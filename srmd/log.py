@@ -1,0 +1,405 @@
+"""The log: one record a fact, named `noun.happened`, from the catalogue below.
+
+    log = start(config.log, config.node.id)
+    log.get().info("peer.down", silent_s=60.2)
+    log.close()
+
+A record has `ts` (wall clock, for people only), `mono_s`, `level`, `event`, `node`, and flat fields
+with the unit last.  Records are JSON lines when not at a terminal, and made for reading at one.
+They pass a bounded queue to a thread; see `line_writer`.  structlog is imported when logging
+starts, not before: commands that do not log start faster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from srmd.config import LogConfig, LogFormat
+from srmd.line_writer import CLOSE_LIMIT_S, Descriptor, LineWriter, Outlet, RotatedFile
+from srmd.secret import HIDDEN, Secret
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+LOG_QUEUE_RECORDS = 10_000
+"""Records that wait for a slow reader; more are dropped and counted."""
+LOG_FILE_BYTES = 64_000_000
+"""Bound of `[log] file` with its rotated half; ours."""
+JOURNAL_QUEUE_RECORDS = 10_000
+STDOUT_FD = 1
+
+STRICT = False
+"""Set by the tests: an event outside the catalogue raises, rather than being logged as an error."""
+
+SECRET_FIELDS = frozenset({"authorization", "password", "secret", "token"})
+"""Fields that are hidden whatever they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventInfo:
+    """What an event means, and what to do when it is met."""
+
+    meaning: str
+    advice: str = "Nothing to do."
+    level: str = "info"
+    """error: a person should look.  warning: a person may want to know.  info: a milestone."""
+
+
+EVENTS: dict[str, EventInfo] = {
+    "alarm.srm_failed": EventInfo(
+        "The node entered Running in Failed Mode (Cisco's alarm SRMFailed).",
+        "Read the reason, repair what it names, then recover the group.",
+        "error",
+    ),
+    "alarm.srm_failover": EventInfo(
+        "An automatic failover began (Cisco's alarm SRMFailover).",
+        "Find out why the failed node failed; fall back when it is well.",
+        "error",
+    ),
+    "command.accepted": EventInfo("A command of an administrator is carried out."),
+    "command.refused": EventInfo(
+        "A command does not fit the state of the pair; nothing was changed.",
+        "The record names the state that is needed.",
+    ),
+    "config.warning": EventInfo(
+        "A setting can be used but is unwise.",
+        "Change it as the record says, on both nodes.",
+        "warning",
+    ),
+    "control.call_failed": EventInfo(
+        "The peer did not answer a control call; heartbeats repair what it would have said.",
+        "If it persists, check peer.control, the port and the firewall.",
+        "warning",
+    ),
+    "control.rejected": EventInfo(
+        "A control request was not from our peer, was old, or was malformed.",
+        "If the sender is your peer, compare [auth], group.name and the node ids on both nodes.",
+        "warning",
+    ),
+    "control.restored": EventInfo("The peer answers control calls again."),
+    "database.failed": EventInfo(
+        "The database of this node cannot be used; after the delay the node fails over.",
+        "Repair the database as the record says; srmd notices by itself.",
+        "error",
+    ),
+    "database.repaired": EventInfo("The database of this node can be used again."),
+    "failover.completed": EventInfo(
+        "This node serves the users of both, and how long it took.",
+        "Repair the peer, then fall back.",
+    ),
+    "heartbeat.rejected": EventInfo(
+        "A datagram on the heartbeat port was not a fresh heartbeat of our peer.",
+        "A few after a restart are usual; many mean a wrong key, group or address, or an intruder.",
+        "warning",
+    ),
+    "heartbeat.send_failed": EventInfo(
+        "A heartbeat could not be handed to the network.",
+        "Check peer.heartbeat, the route and the firewall of this machine.",
+        "warning",
+    ),
+    "heartbeat.send_restored": EventInfo("Heartbeats can be handed to the network again."),
+    "http.failed": EventInfo(
+        "The HTTP side failed while it answered a request.",
+        "This is a defect of srmd: report it with the record.",
+        "error",
+    ),
+    "journal.dropped": EventInfo(
+        "Inputs of the machine could not be written to the journal: a replay has a gap there.",
+        "Check the space and the speed of the disk that holds node.state_dir.",
+        "warning",
+    ),
+    "log.dropped": EventInfo(
+        "Records are missing here: the reader of the log was too slow.",
+        "Make the reader faster or raise log.level.",
+        "warning",
+    ),
+    "log.unknown_event": EventInfo(
+        "A record was written under a name that is not in the catalogue.",
+        "This is a defect of srmd: report it with the record.",
+        "error",
+    ),
+    "node.incarnation_lost": EventInfo(
+        "The peer knows a later start of this node than the node itself: its memory was lost.",
+        "Find out why node.state_dir was emptied; SRM starts again above what the peer knows.",
+        "warning",
+    ),
+    "node.memory_restored": EventInfo(
+        "The newest memory of the node was damaged, and the one before it was used.",
+        "Check the disk; compare the state shown with what you expect.",
+        "warning",
+    ),
+    "node.rebooting": EventInfo("The node is off for node.reboot_s and boots then."),
+    "node.save_failed": EventInfo(
+        "The state could not be stored; the node goes on, but a restart would not know of it.",
+        "Free the disk or repair the permissions of node.state_dir.",
+        "error",
+    ),
+    "node.started": EventInfo("The node is up, with this identity and stored state."),
+    "node.state_changed": EventInfo(
+        "The node went from one state to another.",
+        "The reason is in the record; srmd explain tells about the pair of states.",
+    ),
+    "node.stop_overdue": EventInfo(
+        "The node did not stop in good order within limits.shutdown_s, and was cut off.",
+        "Look for a service or a disk that hangs.",
+        "error",
+    ),
+    "node.stopped": EventInfo("The node ended in good order."),
+    "node.was_late": EventInfo(
+        "This node itself was stopped or overloaded, so it does not blame the peer for silence.",
+        "Look for a paused machine, a starved processor or a slow disk.",
+        "warning",
+    ),
+    "order.failed": EventInfo(
+        "An order of the machine could not be carried out.",
+        "The record names the order and the error; the state that follows says what to do.",
+        "error",
+    ),
+    "peer.down": EventInfo(
+        "The peer has been silent for the keep alive timeout.",
+        "Look at the peer and at the network between the nodes.",
+        "warning",
+    ),
+    "peer.heard": EventInfo("The peer is heard, for the first time or again."),
+    "peer.left": EventInfo("The peer announced that its node goes down."),
+    "peer.mismatched": EventInfo(
+        "The peer's configuration cannot make a pair with ours; both nodes are Unknown.",
+        "Make what the record names equal on both nodes.",
+        "error",
+    ),
+    "service.changed": EventInfo(
+        "A critical service changed its state.",
+        "If it stopped uncommanded, read its own log and start it.",
+    ),
+    "split_brain.detected": EventInfo(
+        "Both nodes served the same users while they did not hear each other.",
+        "Read who served whom in the record; with split_brain = fail, recover the group.",
+        "error",
+    ),
+    "srm.failed": EventInfo(
+        "Server Recovery Manager ended by an internal error; the peer will take over.",
+        "This is a defect of srmd: report it with the record, then start SRM again.",
+        "error",
+    ),
+    "srm.started": EventInfo("Server Recovery Manager was started on this node."),
+    "srm.stopped": EventInfo(
+        "Server Recovery Manager was stopped on this node; the peer will take over.",
+        "Start it again when the work that needed it is done.",
+        "warning",
+    ),
+    "users.imported": EventInfo("Users were imported into the database."),
+    "users.moved": EventInfo("The users live where the operation wanted them."),
+    "users.replicated": EventInfo("Changes to users came from the peer."),
+    "users.replication_failed": EventInfo(
+        "Users or placements could not be exchanged with the peer; it is tried again.",
+        "If it persists, check peer.control and the databases of both nodes.",
+    ),
+    "users.unserved": EventInfo(
+        "Users are assigned whom no node serves now.",
+        "Follow the action that srmd status recommends.",
+        "error",
+    ),
+}
+"""Every event, what it means and what to do."""
+
+
+class UnknownEvent(AssertionError):
+    """The name of an event is not in the catalogue."""
+
+
+class LogError(Exception):
+    """The log or journal cannot be opened; the message says which file and why."""
+
+
+class Log:
+    """A running log.  Several may run in one process, each for its node."""
+
+    def __init__(self, logger: FilteringBoundLogger, writer: LineWriter) -> None:
+        self._logger = logger
+        self._writer = writer
+
+    def get(self) -> FilteringBoundLogger:
+        """A logger with the node bound to it."""
+        return self._logger
+
+    @property
+    def dropped(self) -> int:
+        """Records lost because the reader was too slow or gone."""
+        return self._writer.dropped
+
+    def close(self, limit_s: float = CLOSE_LIMIT_S) -> bool:
+        """Writes what is waiting; False when the reader did not take it within `limit_s`."""
+        return self._writer.close(limit_s)
+
+
+def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
+    """Begins to log for a node, to its file or else to `fd`.  Raises LogError."""
+    import structlog  # here, because it costs more than all of a short command
+
+    outlet: Outlet
+    if config.file is None:
+        outlet = Descriptor(fd)
+    else:
+        outlet = _opened("log.file", config.file, LOG_FILE_BYTES)
+    render = _renderer(config, at_terminal=config.file is None and os.isatty(fd))
+
+    def lost(count: int) -> bytes:
+        level = EVENTS["log.dropped"].level
+        record = {"event": "log.dropped", "level": level, "node": node, "count": count}
+        return _bytes(render(_stamp(None, "", record)))
+
+    writer = LineWriter(outlet, capacity=LOG_QUEUE_RECORDS, name="log", lost=lost)
+    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[config.level.value]
+    logger = structlog.wrap_logger(
+        _Lines(writer),
+        processors=[
+            structlog.processors.add_log_level,
+            _check_event,
+            _stamp,
+            structlog.processors.format_exc_info,
+            hide_secrets,
+            lambda _logger, _method, record: render(record),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        context_class=dict,
+    )
+    return Log(cast("FilteringBoundLogger", logger.bind(node=node)), writer)
+
+
+class Journal:
+    """The inputs of the machine, one JSON object a line, so that a run can be replayed.
+
+    A gap is a line `{"dropped": count}` where the lost ones would have been.
+    Raises LogError when the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        outlet = _opened("journal", path, max_bytes)
+        self._writer = LineWriter(
+            outlet,
+            capacity=JOURNAL_QUEUE_RECORDS,
+            name="journal",
+            lost=lambda count: _json_line({"dropped": count}),
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Inputs that are missing in the file."""
+        return self._writer.dropped
+
+    def write(self, entry: Mapping[str, object]) -> None:
+        self._writer.write(_json_line(entry))
+
+    def close(self, limit_s: float = CLOSE_LIMIT_S) -> bool:
+        """Writes what is waiting; False when the disk did not take it within `limit_s`."""
+        return self._writer.close(limit_s)
+
+
+Record = MutableMapping[str, Any]
+
+
+def _check_event(_logger: object, _method: str, record: Record) -> Record:
+    """Only the catalogue's names are written: each has to have a meaning and an advice."""
+    name = record.get("event")
+    if name in EVENTS:
+        return record
+    if STRICT:
+        raise UnknownEvent(f"{name!r} is not in srmd.log.EVENTS; add it with its meaning")
+    level = EVENTS["log.unknown_event"].level
+    return {**record, "event": "log.unknown_event", "level": level, "unknown": name}
+
+
+def _stamp(_logger: object, _method: str, record: Record) -> Record:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"ts": now, "mono_s": round(time.monotonic(), 6), **record}
+
+
+def hide_secrets(_logger: object, _method: str, record: Record) -> Record:
+    """Makes every value plain (enums by name, paths as text), and every secret hidden."""
+    return {
+        key: HIDDEN if key in SECRET_FIELDS and value else _plain(value)
+        for key, value in record.items()
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Secret):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return hide_secrets(None, "", {str(key): item for key, item in value.items()})
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)
+
+
+def _renderer(config: LogConfig, *, at_terminal: bool) -> Callable[[Record], str]:
+    pretty = config.format is LogFormat.PRETTY or (config.format is LogFormat.AUTO and at_terminal)
+    return _pretty if pretty else _json
+
+
+HEAD = ("ts", "mono_s", "level", "event", "node")
+
+
+def _json(record: Record) -> str:
+    head = {key: record[key] for key in HEAD if key in record}
+    return json.dumps({**head, **record}, ensure_ascii=False, default=str)
+
+
+def _pretty(record: Record) -> str:
+    """`12:30:00.123 warning peer.down [a] silent_s=60.2`, and a traceback below if there is one."""
+    clock = str(record["ts"]).partition("T")[2].removesuffix("Z")
+    rest = [
+        f"{key}={value if _is_word(value) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in record.items()
+        if key not in HEAD and key != "exception"
+    ]
+    head = f"{clock} {record['level']:<7} {record['event']} [{record.get('node', '')}]"
+    trace = [str(record["exception"])] if "exception" in record else []
+    return "\n".join([" ".join([head, *rest]), *trace])
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and " " not in value and value != ""
+
+
+def _json_line(entry: Mapping[str, object]) -> bytes:
+    return _bytes(json.dumps(entry, ensure_ascii=False, default=str))
+
+
+def _bytes(line: str) -> bytes:
+    """A lone surrogate (an undecodable file name) stays an escape, which JSON reads back."""
+    return line.encode(errors="backslashreplace") + b"\n"
+
+
+def _opened(what: str, path: Path, max_bytes: int) -> RotatedFile:
+    try:
+        return RotatedFile(path, max_bytes)
+    except OSError as failed:
+        why = failed.strerror or str(failed)
+        raise LogError(f"{what}: {path}: {why}; name a file that can be written") from failed
+
+
+class _Lines:
+    """What structlog calls a logger: every method takes the rendered record."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: str) -> None:
+        self._writer.write(_bytes(line))
+
+    debug = info = warning = error = critical = exception = msg

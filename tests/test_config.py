@@ -1,0 +1,617 @@
+"""A configuration is read as a whole: frozen values, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srmd.config import (
+    DEMO_KEY,
+    DEMO_TOKEN,
+    Address,
+    Config,
+    ConfigError,
+    GroupConfig,
+    HeartbeatConfig,
+    Loaded,
+    load,
+    plain,
+    rows,
+    shipped,
+)
+from srmd.core.states import SplitBrain
+from srmd.secret import Secret
+from srmd.wire.keys import AuthMode
+
+KEY = "00112233445566778899aabbccddeeff"
+TOKEN = "a-token-of-the-tests"
+
+SMALLEST = {
+    "node.id": '"a"',
+    "node.state_dir": '"state"',
+    "group.name": '"g"',
+    "peer.id": '"b"',
+    "peer.heartbeat": '"127.0.0.1:22002"',
+    "peer.control": '"http://127.0.0.1:20076"',
+    "auth.keys.k1": f'"{KEY}"',
+}
+"""The shortest file that is complete: dotted keys and their TOML."""
+
+
+def write(folder: Path, changes: Mapping[str, str | None] | None = None) -> Path:
+    """The smallest file with some keys set otherwise; None leaves a key out."""
+    keys = {**SMALLEST, **(changes or {})}
+    file = folder / "node.toml"
+    lines = [f"{key} = {value}" for key, value in keys.items() if value is not None]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def read(folder: Path, changes: Mapping[str, str | None] | None = None) -> Loaded:
+    return load(write(folder, changes), env={"SRMD_TOKEN": TOKEN, "EMPTY": ""})
+
+
+def complaints(folder: Path, changes: Mapping[str, str | None]) -> list[tuple[str, str, str]]:
+    """The problems of a file that must be refused, as (key, value, what would be right)."""
+    with pytest.raises(ConfigError) as refused:
+        read(folder, changes)
+    return [(problem.key, problem.value, problem.right) for problem in refused.value.problems]
+
+
+# What is good.
+
+
+def test_the_shortest_file_has_ciscos_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path).config
+    assert config.heartbeat == HeartbeatConfig(
+        listen=Address("127.0.0.1", 22001),
+        keep_alive_interval_s=15.0,
+        keep_alive_timeout_s=60.0,
+        initialization_keep_alive_timeout_s=120.0,
+    )
+    assert config.group == GroupConfig(
+        name="g",
+        ha_enabled=True,
+        split_brain=SplitBrain.FAIL,
+        automatic_fallback=False,
+        automatic_fallback_wait_s=1800.0,
+    )
+    assert config.control.listen == Address("127.0.0.1", 20075)
+    assert config.services.critical_service_delay_s == 90.0
+    assert (config.relogin.lower_limit_s, config.relogin.upper_limit_s) == (120, 537)
+    assert [service.name for service in config.services.service if service.enabled] == [
+        "A Cisco DB",
+        "Cisco XCP Router",
+        "Cisco Presence Engine",
+        "Cisco SIP Proxy",
+    ]
+    assert len(config.services.service) == 8
+
+
+def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
+    config = read(tmp_path, {"node.state_dir": '"../s/a"', "log.file": '"a.log"'}).config
+    assert config.node.state_dir == tmp_path.parent / "s" / "a"
+    assert config.log.file == tmp_path / "a.log"
+
+
+def test_the_only_key_is_the_active_one(tmp_path: Path) -> None:
+    auth = read(tmp_path).config.auth
+    assert auth.active == "k1"
+    assert auth.keyring().digest(b"x", key_id="k1")
+
+
+def test_a_service_list_replaces_ciscos(tmp_path: Path) -> None:
+    service = '[{ name = "Router", command = ["router", "-f"] }, { name = "X", enabled = false }]'
+    router, x = read(tmp_path, {"services.service": service}).config.services.service
+    assert (router.name, router.command, router.enabled, router.critical) == (
+        "Router",
+        ("router", "-f"),
+        True,
+        True,
+    )
+    assert (x.command, x.enabled) == ((), False)
+
+
+@pytest.mark.parametrize("folder", ["", "cisco-defaults"])
+def test_the_shipped_files_form_a_pair(folder: str) -> None:
+    a, b = (load(shipped() / folder / f"node-{name}.toml", env={}).config for name in "ab")
+    assert (a.node.id, a.peer.id) == (b.peer.id, b.node.id) == ("a", "b")
+    assert a.peer.heartbeat == b.heartbeat.listen
+    assert b.peer.heartbeat == a.heartbeat.listen
+    assert a.peer.control == f"http://{b.control.listen}"
+    assert b.peer.control == f"http://{a.control.listen}"
+    assert a.node.state_dir != b.node.state_dir
+    assert (a.group, a.auth, a.relogin) == (b.group, b.auth, b.relogin)
+    assert a.control.token == b.control.token == DEMO_TOKEN
+    assert a.auth.keys["k1"] == DEMO_KEY
+    assert (a.services, a.users, a.limits) == (b.services, b.users, b.limits)
+
+
+def test_the_laptop_files_have_no_warning() -> None:
+    assert (
+        load(shipped() / "node-a.toml").warnings == load(shipped() / "node-b.toml").warnings == ()
+    )
+
+
+def test_the_cisco_files_differ_from_the_defaults_only_where_they_must(tmp_path: Path) -> None:
+    shown = dict(rows(load(shipped() / "cisco-defaults" / "node-a.toml").config))
+    default = dict(rows(read(tmp_path).config))
+    assert {key for key in default if shown[key] != default[key]} == {
+        "node.state_dir",
+        "group.name",
+        "control.token",
+    }
+
+
+def test_the_shipped_files_show_every_key() -> None:
+    written = tomllib.loads((shipped() / "node-a.toml").read_text(encoding="utf-8"))
+    shown = plain(load(shipped() / "node-a.toml").config)
+    assert isinstance(shown, dict)
+    known = {f"{section}.{key}" for section, keys in shown.items() for key in keys}
+    assert known - {f"{section}.{key}" for section, keys in written.items() for key in keys} == {
+        "services.service",  # a comment shows how
+    }
+
+
+# What is wrong.
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(
+        """\
+[node]
+id = "a b"
+
+[peer]
+id = "b"
+heartbeat = "localhost"
+control = "http://127.0.0.1:20076"
+
+[heartbeat]
+keep_alive_intervall_s = 15   # one l too many
+keep_alive_timeout_s = "60"
+
+[auth.keys]
+k1 = "00112233445566778899aabbccddeeff"
+
+[[services.service]]
+name = "one"
+[[services.service]]
+name = "one"
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as refused:
+        load(file, env={})
+    assert str(refused.value).splitlines() == [
+        f"{file}: 7 problems",
+        "  line 1: node.state_dir: (missing): a folder for this node alone",
+        "  line 2: node.id: 'a b': 1-63 letters, digits, '.', '_' or '-', a letter or digit first",
+        "  line 6: peer.heartbeat: 'localhost': an address \"host:port\", port 1-65535, "
+        'such as "127.0.0.1:22001"',
+        "  line 10: heartbeat.keep_alive_intervall_s: 15: no such key; did you mean "
+        "keep_alive_interval_s? (one of listen, keep_alive_interval_s, keep_alive_timeout_s, "
+        "initialization_keep_alive_timeout_s)",
+        "  line 11: heartbeat.keep_alive_timeout_s: '60': seconds from 0.01 to 86400, "
+        "a number without quotes",
+        "  line 19: services.service 2.name: 'one': each service once; this one stands above too",
+        "  group.name: (missing): 1-63 letters, digits, '.', '_' or '-', a letter or digit first",
+    ]
+
+
+ADDRESS = 'an address "host:port", port 1-65535, such as "127.0.0.1:22001"'
+URL = 'an address "http://host:port", without a path, such as "http://127.0.0.1:20076"'
+NAME = "1-63 letters, digits, '.', '_' or '-', a letter or digit first"
+TIMER = "seconds from 0.01 to 86400, a number without quotes"
+
+
+@pytest.mark.parametrize(
+    "key,toml,value,right",
+    [
+        ("node.id", None, "(missing)", NAME),
+        ("node.id", "7", "7", NAME),
+        ("node.id", '""', "''", NAME),
+        ("node.id", '"-a"', "'-a'", NAME),
+        ("node.id", f'"{"a" * 64}"', f"'{'a' * 56}...", NAME),
+        ("node.state_dir", r'"a\u0000b"', r"'a\x00b'", "a folder for this node alone"),
+        ("node.reboot_s", "-1", "-1", "seconds from 0 to 86400, a number without quotes"),
+        ("group.ha_enabled", '"yes"', "'yes'", "true or false, without quotes"),
+        ("group.ha_enabled", "1", "1", "true or false, without quotes"),
+        ("group.split_brain", '"hme"', "'hme'", "did you mean home? (one of fail, home)"),
+        ("group.split_brain", "3", "3", "one of fail, home"),
+        ("peer.heartbeat", '"127.0.0.1:0"', "'127.0.0.1:0'", ADDRESS),
+        ("peer.heartbeat", '"127.0.0.1:65536"', "'127.0.0.1:65536'", ADDRESS),
+        ("peer.heartbeat", '":22001"', "':22001'", ADDRESS),
+        ("peer.heartbeat", '"[::zz]:22001"', "'[::zz]:22001'", ADDRESS),
+        ("peer.heartbeat", '"[:::]:22001"', "'[:::]:22001'", ADDRESS),
+        ("peer.control", '"127.0.0.1:20076"', "'127.0.0.1:20076'", URL),
+        ("peer.control", '"http://127.0.0.1"', "'http://127.0.0.1'", URL),
+        ("peer.control", '"http://127.0.0.1:20076/x"', "'http://127.0.0.1:20076/x'", URL),
+        ("peer.control", '"http://[::1:20076"', "'http://[::1:20076'", URL),
+        ("heartbeat.keep_alive_interval_s", "0", "0", TIMER),
+        ("heartbeat.keep_alive_interval_s", "nan", "nan", TIMER),
+        ("heartbeat.keep_alive_interval_s", "inf", "inf", TIMER),
+        ("heartbeat.keep_alive_interval_s", "true", "true", TIMER),
+        ("heartbeat.keep_alive_interval_s", "1e300", "1e+300", TIMER),
+        ("heartbeat.keep_alive_interval_s", "2000-01-01", "datetime.date(2000, 1, 1)", TIMER),
+        ("auth.mode", '"Require"', "'Require'",
+         "did you mean require? (one of off, accept, require)"),
+        ("auth.active", '"k2"', "'k2'", "one of auth.keys (k1)"),
+        ("auth.keys.k1", '"secret words"', "(hidden)", "neither hex nor base64; a key of at least "
+         "16 bytes as hex or base64"),
+        ("auth.keys.k1", '"0011"', "(hidden)", "2 bytes are too few; at least 16"),
+        ("auth.keys.k1", "17", "(hidden)", 'a text, { env = "NAME" } or { file = "path" }'),
+        ("auth.keys.k1", '{ vault = "x" }', "(hidden)", 'a text, { env = "NAME" } or '
+         '{ file = "path" }'),
+        ("auth.keys.k1", '{ env = "EMPTY" }', "env EMPTY",
+         "set this environment variable; it has no value"),
+        ("auth.keys.k1", '{ file = "none" }', "file none",
+         "No such file or directory; name a file that can be read"),
+        ("control.token", '"short"', "(hidden)",
+         "at least 16 printable ASCII characters, no blank"),
+        ("services.service", '"x"', "'x'", "one [[services.service]] for each"),
+        ("users.move_rate_per_s", "-1", "-1",
+         "users a second (0: unlimited) from 0 to 100000, a number without quotes"),
+        ("relogin.lower_limit_s", "1.5", "1.5",
+         "seconds from 0 to 86400, a whole number without quotes"),
+        ("log.level", '"warn"', "'warn'",
+         "did you mean warning? (one of debug, info, warning, error)"),
+        ("log.journal_bytes", "10", "10",
+         "bytes from 100000 to 10000000000, a whole number without quotes"),
+        ("log", "1", "1", "a table: [log]"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_what_would_be_right(
+    tmp_path: Path, key: str, toml: str | None, value: str, right: str
+) -> None:
+    assert (key, value, right) in complaints(tmp_path, {key: toml})
+
+
+def test_a_wrong_value_in_a_service_names_its_place(tmp_path: Path) -> None:
+    service = '[{ name = "A Cisco DB", command = ["x"] }, { nam = "y", command = "z" }]'
+    assert complaints(tmp_path, {"services.service": service}) == [
+        ("services.service 1.command", "('x',)", "no command: A Cisco DB is srmd's own"),
+        (
+            "services.service 2.name",
+            "(missing)",
+            "1-63 letters, digits, blanks, '.', '_' or '-', a letter or digit first",
+        ),
+        (
+            "services.service 2.command",
+            "'z'",
+            'a list of texts, such as ["/bin/prog", "--option"]',
+        ),
+        (
+            "services.service 2.nam",
+            "(a text)",
+            "no such key; did you mean name? (one of name, command, enabled, critical)",
+        ),
+    ]
+
+
+def test_lists_are_bounded(tmp_path: Path) -> None:
+    services = ", ".join(f'{{ name = "s{number}" }}' for number in range(33))
+    changes = {f"auth.keys.k{number}": f'"{KEY}"' for number in (2, 3)}
+    changes |= {"services.service": f"[{services}]", "auth.active": '"k1"'}
+    assert complaints(tmp_path, changes) == [
+        ("services.service", "33 services", "at most 32"),
+        (
+            "auth.keys",
+            "('k1', 'k2', 'k3')",
+            "at most 2 keys: the active one, and another during a rotation",
+        ),
+    ]
+
+
+def test_with_two_keys_the_active_one_has_to_be_named(tmp_path: Path) -> None:
+    second = {"auth.keys.k2": f'"{KEY}"'}
+    assert complaints(tmp_path, second) == [
+        ("auth.active", "(missing)", "the id of one of auth.keys")
+    ]
+    assert read(tmp_path, {**second, "auth.active": '"k2"'}).config.auth.active == "k2"
+
+
+def test_with_authentication_a_key_is_needed(tmp_path: Path) -> None:
+    assert complaints(tmp_path, {"auth.keys.k1": None}) == [
+        ("auth.keys", "(missing)", 'at least one key, such as k1 = { file = "k1.key" }')
+    ]
+
+
+def test_without_authentication_no_key_is_needed(tmp_path: Path) -> None:
+    auth = read(tmp_path, {"auth.keys.k1": None, "auth.mode": '"off"'}).config.auth
+    assert (auth.mode, auth.active, dict(auth.keys)) == (AuthMode.OFF, "", {})
+
+
+# Relations.
+
+
+@pytest.mark.parametrize(
+    "changes,problem",
+    [
+        (
+            {"heartbeat.keep_alive_interval_s": "15", "heartbeat.keep_alive_timeout_s": "29.9"},
+            (
+                "heartbeat.keep_alive_timeout_s",
+                "29.9",
+                "at least twice heartbeat.keep_alive_interval_s (15): 30 or more",
+            ),
+        ),
+        (
+            {"heartbeat.initialization_keep_alive_timeout_s": "59"},
+            (
+                "heartbeat.initialization_keep_alive_timeout_s",
+                "59",
+                "at least heartbeat.keep_alive_timeout_s (60): a starting node must not be less "
+                "patient",
+            ),
+        ),
+        (
+            {"relogin.upper_limit_s": "119"},
+            ("relogin.upper_limit_s", "119", "at least relogin.lower_limit_s (120)"),
+        ),
+        ({"peer.id": '"a"'}, ("peer.id", "'a'", "the other node's id, not our own")),
+        (
+            {"peer.heartbeat": '"127.0.0.1:22001"'},
+            ("peer.heartbeat", "127.0.0.1:22001", "the peer's heartbeat.listen; this is our own"),
+        ),
+        (
+            {"peer.heartbeat": '"0.0.0.0:22002"'},
+            (
+                "peer.heartbeat",
+                "0.0.0.0:22002",
+                "an address that can be sent to, not all addresses",
+            ),
+        ),
+        (
+            {"peer.control": '"http://127.0.0.1:20075/"'},
+            (
+                "peer.control",
+                "http://127.0.0.1:20075",
+                "the peer's control.listen; this is our own",
+            ),
+        ),
+        (
+            {"control.listen": '"0.0.0.0:20075"'},
+            (
+                "control.token",
+                "(missing)",
+                "required, because control.listen (0.0.0.0:20075) can be reached from other "
+                'machines, such as token = { file = "token" }',
+            ),
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    tmp_path: Path, changes: dict[str, str], problem: tuple[str, str, str]
+) -> None:
+    assert complaints(tmp_path, changes) == [problem]
+
+
+def test_a_relation_is_not_judged_on_a_default_that_stands_in_for_a_mistake(tmp_path: Path) -> None:
+    changes = {"heartbeat.keep_alive_interval_s": '"1"', "heartbeat.keep_alive_timeout_s": "3.5"}
+    found = complaints(tmp_path, changes)
+    assert [key for key, _, _ in found] == ["heartbeat.keep_alive_interval_s"]
+
+
+@pytest.mark.parametrize(
+    "changes,key,right",
+    [
+        (
+            {},
+            "heartbeat.keep_alive_timeout_s",
+            "an exact multiple of heartbeat.keep_alive_interval_s (15): a heartbeat and the "
+            "deadline fall together; 67.5 would part them",
+        ),
+        (
+            {"heartbeat.keep_alive_interval_s": "0.1", "heartbeat.keep_alive_timeout_s": "0.3"},
+            "heartbeat.keep_alive_timeout_s",
+            "an exact multiple of heartbeat.keep_alive_interval_s (0.1): a heartbeat and the "
+            "deadline fall together; 0.35 would part them",
+        ),
+        (
+            {"heartbeat.keep_alive_timeout_s": "40"},
+            "heartbeat.keep_alive_timeout_s",
+            "below three times heartbeat.keep_alive_interval_s (15), two lost heartbeats in a row "
+            "are a failover; 52.5 would bear them",
+        ),
+        (
+            {"limits.transition_s": "60", "heartbeat.keep_alive_timeout_s": "67"},
+            "limits.transition_s",
+            "below services.start_limit_s + services.stop_limit_s + users.move_limit_s (70), a "
+            "slow transition is given up too early",
+        ),
+    ],
+)
+def test_unwise_settings_are_accepted_with_a_warning(
+    tmp_path: Path, changes: dict[str, str], key: str, right: str
+) -> None:
+    assert [(w.key, w.right) for w in read(tmp_path, changes).warnings] == [(key, right)]
+
+
+CALM = {"heartbeat.keep_alive_timeout_s": "67"}
+
+
+def test_the_published_secrets_are_for_loopback_only(tmp_path: Path) -> None:
+    secrets = {
+        "auth.keys.k1": f'"{DEMO_KEY.reveal().hex()}"',
+        "control.token": f'"{DEMO_TOKEN.text()}"',
+    }
+    assert read(tmp_path, {**CALM, **secrets}).warnings == ()
+    open_to_all = {**CALM, **secrets, "heartbeat.listen": '"0.0.0.0:22001"'}
+    assert [warning.key for warning in read(tmp_path, open_to_all).warnings] == [
+        "auth.keys.k1",
+        "control.token",
+    ]
+
+
+def test_an_open_pair_without_authentication_is_warned(tmp_path: Path) -> None:
+    changes = {**CALM, "auth.mode": '"accept"', "peer.heartbeat": '"10.0.0.2:22001"'}
+    assert [warning.key for warning in read(tmp_path, changes).warnings] == ["auth.mode"]
+
+
+@pytest.mark.parametrize(
+    "text,loopback",
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.8.8:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("node-a.example:1", False),
+    ],
+)
+def test_only_loopback_goes_without_a_token(tmp_path: Path, text: str, loopback: bool) -> None:
+    changes = {"control.listen": f'"{text}"', "control.token": '{ env = "SRMD_TOKEN" }'}
+    address = read(tmp_path, changes).config.control.listen
+    assert str(address) == text
+    assert address.is_loopback is loopback
+    changes["control.token"] = None  # type: ignore[assignment]
+    if loopback:
+        assert read(tmp_path, changes).config.control.token is None
+    else:
+        assert [key for key, _, _ in complaints(tmp_path, changes)] == ["control.token"]
+
+
+# Secrets.
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    key_file = tmp_path / "k1.key"
+    key_file.write_text("ABEiM0RVZneImaq7zN3u/w==\n", encoding="ascii")
+    key_file.chmod(0o600)
+    changes = {
+        **CALM,
+        "control.token": '{ env = "SRMD_TOKEN" }',
+        "auth.keys.k1": '{ file = "k1.key" }',
+    }
+    loaded = read(tmp_path, changes)
+    assert loaded.config.control.token == Secret(TOKEN)
+    assert loaded.config.auth.keys["k1"] == Secret(bytes.fromhex(KEY))
+    assert loaded.warnings == ()
+
+
+def test_a_secret_file_that_others_may_read_is_warned(tmp_path: Path) -> None:
+    (tmp_path / "k1.key").write_text(KEY, encoding="ascii")
+    (tmp_path / "k1.key").chmod(0o640)
+    (warning,) = read(tmp_path, {**CALM, "auth.keys.k1": '{ file = "k1.key" }'}).warnings
+    assert str(warning) == (
+        "line 7: auth.keys.k1: file k1.key, mode 640: others may read the secret; chmod 600 k1.key"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"0" * 5000])
+def test_a_secret_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "k1.key").write_bytes(content)
+    assert complaints(tmp_path, {"auth.keys.k1": '{ file = "k1.key" }'}) == [
+        ("auth.keys.k1", "file k1.key", "one line of ASCII, 1-4096 bytes")
+    ]
+
+
+def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
+    config = read(tmp_path, {"control.token": '{ env = "SRMD_TOKEN" }'}).config
+    shown = "".join([repr(config), str(config), str(rows(config)), json.dumps(plain(config))])
+    assert TOKEN not in shown
+    assert KEY not in shown
+    assert str(bytes.fromhex(KEY)) not in shown
+    assert ("control.token", "(hidden)") in rows(config)
+    assert ("auth.keys.k1", "(hidden)") in rows(config)
+
+
+def test_a_secret_under_a_misspelt_key_is_not_repeated(tmp_path: Path) -> None:
+    assert complaints(tmp_path, {"control.tokn": f'"{TOKEN}"'}) == [
+        (
+            "control.tokn",
+            "(a text)",
+            "no such key; did you mean token? (one of listen, call_timeout_s, token)",
+        )
+    ]
+
+
+# The file as a whole.
+
+
+@pytest.mark.parametrize(
+    "content,problem",
+    [
+        (b"id = ", "not TOML: Invalid value (at end of document)"),
+        (b"a = 1\n\xff", "byte 6: the file must be UTF-8"),
+        (b"#" * 1_000_001, "too large: at most 1000000 bytes"),
+        (b"a = " + b"[" * 50_000, "not TOML: "),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        load(file)
+    assert str(refused.value).startswith(f"{file}: 1 problem\n  {problem}")
+
+
+def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No such file or directory: name a file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory: name a file that can be read"):
+        load(tmp_path)
+
+
+# Whatever stands in the file: values, or the typed error.
+
+scalars = st.one_of(
+    st.booleans().map(lambda value: str(value).lower()),
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(["nan", "inf", "-inf", "1e400", "0.0", "1979-05-27", "07:32:00"]),
+    st.text(st.characters(codec="utf-8"), max_size=30).map(json.dumps),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        st.dictionaries(st.sampled_from(["env", "file", "name", "x"]), inner, max_size=2).map(
+            lambda items: "{" + ", ".join(f"{key} = {item}" for key, item in items.items()) + "}"
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+def every_key() -> list[str]:
+    shown = plain(load(shipped() / "node-a.toml").config)
+    assert isinstance(shown, dict)
+    return [f"{section}.{key}" for section, keys in shown.items() for key in keys]
+
+
+@given(changes=st.dictionaries(st.sampled_from([*every_key(), "x", "log"]), values, max_size=4))
+def test_any_value_anywhere_is_a_configuration_or_the_typed_error(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, str]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        loaded = read(folder, {**changes})
+    except ConfigError:
+        return
+    assert isinstance(loaded.config, Config)
+    json.dumps(plain(loaded.config), allow_nan=False)
+
+
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_a_configuration_or_the_typed_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / f"bytes-{os.getpid()}.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError):
+        load(file, env={})

@@ -1,0 +1,318 @@
+"""The log: from the catalogue, without secrets, and never in the way of the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srmd import log
+from srmd.config import LogConfig, LogFormat, LogLevel
+from srmd.core.states import Reason, State
+from srmd.log import EVENTS, Journal, LogError, UnknownEvent
+from srmd.secret import Secret
+
+RECORDS_TOO_MANY = 3 * log.LOG_QUEUE_RECORDS
+
+
+def records(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def drained(fd: int) -> bytes:
+    """Everything that is in the pipe until its other end is closed."""
+    parts = []
+    while part := os.read(fd, 65_536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+# Records.
+
+
+def test_a_record_tells_when_who_and_what(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    running.get().warning("peer.down", silent_s=60.2)
+    assert running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert list(record) == ["ts", "mono_s", "level", "event", "node", "silent_s"]
+    assert datetime.fromisoformat(record.pop("ts")).tzinfo is not None
+    assert isinstance(record.pop("mono_s"), float)
+    assert record == {"level": "warning", "event": "peer.down", "node": "a", "silent_s": 60.2}
+
+
+def test_states_and_reasons_are_told_by_name(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    states = [State.BACKUP]
+    running.get().info("node.state_changed", to=State.TAKING_OVER, why=Reason.PEER_DOWN, via=states)
+    running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert (record["to"], record["why"], record["via"]) == ("taking_over", "peer_down", ["backup"])
+
+
+def test_below_the_level_nothing_is_written(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log", level=LogLevel.WARNING), "a")
+    running.get().info("peer.heard")
+    running.get().warning("peer.down")
+    running.close()
+    assert [record["event"] for record in records(tmp_path / "a.log")] == ["peer.down"]
+
+
+def test_an_error_keeps_its_traceback_in_one_line(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    try:
+        (tmp_path / "none").unlink()
+    except OSError:
+        running.get().exception("order.failed", order="move_users")
+    running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert record["level"] == "error"
+    assert "FileNotFoundError: [Errno 2] No such file or directory" in record["exception"]
+
+
+def test_whatever_a_field_holds_the_record_is_written(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    running.get().info("order.failed", path=tmp_path, raw=b"\xff", name="\udc80\n", odd=object)
+    running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert record["path"] == str(tmp_path)
+    assert record["name"] == "\udc80\n"
+
+
+def test_two_nodes_of_one_process_have_a_log_each(tmp_path: Path) -> None:
+    logs = {node: log.start(LogConfig(file=tmp_path / f"{node}.log"), node) for node in "ab"}
+    for running in logs.values():
+        running.get().info("node.started")
+        running.close()
+    assert [records(tmp_path / f"{node}.log")[0]["node"] for node in "ab"] == ["a", "b"]
+
+
+def test_at_a_terminal_a_record_is_made_for_reading() -> None:
+    ours, theirs = pty.openpty()
+    running = log.start(LogConfig(), "a", fd=theirs)
+    running.get().warning("peer.down", silent_s=60.2, detail="no answer\n")
+    assert running.close()
+    line = os.read(ours, 1000).decode()
+    os.close(ours)
+    os.close(theirs)
+    clock, _, rest = line.partition(" ")
+    assert len(clock) == len("12:30:00.123")
+    assert rest == 'warning peer.down [a] silent_s=60.2 detail="no answer\\n"\r\n'
+
+
+@pytest.mark.parametrize("form", [LogFormat.AUTO, LogFormat.JSON])
+def test_in_a_pipe_a_record_is_json(form: LogFormat) -> None:
+    ours, theirs = os.pipe()
+    running = log.start(LogConfig(format=form), "a", fd=theirs)
+    running.get().info("peer.heard")
+    assert running.close()
+    os.close(theirs)
+    assert json.loads(drained(ours))["event"] == "peer.heard"
+    os.close(ours)
+
+
+# The catalogue.
+
+
+def test_every_event_has_a_name_a_meaning_an_advice_and_a_level() -> None:
+    for name, info in EVENTS.items():
+        noun, dot, happened = name.partition(".")
+        assert name == name.lower(), name
+        assert noun, name
+        assert dot, name
+        assert happened, name
+        assert info.meaning.endswith("."), name
+        assert info.advice.endswith("."), name
+        assert info.level in ("info", "warning", "error"), name
+
+
+def test_the_catalogue_is_in_order() -> None:
+    assert list(EVENTS) == sorted(EVENTS)
+
+
+def test_in_tests_an_unknown_event_raises(tmp_path: Path) -> None:
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    with pytest.raises(UnknownEvent, match=r"'peer\.vanished' is not in srmd\.log\.EVENTS"):
+        running.get().info("peer.vanished")
+    running.close()
+
+
+def test_live_an_unknown_event_is_logged_as_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "STRICT", False)
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    running.get().info("peer.vanished", silent_s=1)
+    running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert (record["event"], record["unknown"]) == ("log.unknown_event", "peer.vanished")
+    assert (record["level"], record["silent_s"]) == ("error", 1)
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.PRETTY])
+def test_a_secret_is_written_nowhere(tmp_path: Path, form: LogFormat) -> None:
+    secret = Secret("do-not-tell-anyone")
+    running = log.start(LogConfig(file=tmp_path / "a.log", format=form), "a")
+    logger = running.get().bind(bound=secret)
+    logger.info("config.warning", nested={"keys": [secret]}, token="do-not-tell-anyone")
+    try:
+        int(str(secret))
+    except ValueError:
+        logger.exception("http.failed", headers={"authorization": "do-not-tell-anyone"})
+    running.close()
+    text = (tmp_path / "a.log").read_text(encoding="utf-8")
+    assert "do-not-tell" not in text
+    assert text.count("(hidden)") == 6
+
+
+# A slow reader.
+
+
+def test_a_sleeping_reader_does_not_stop_the_daemon_and_learns_what_it_missed() -> None:
+    ours, theirs = os.pipe()
+    running = log.start(LogConfig(), "a", fd=theirs)
+    logger = running.get()
+    for count in range(RECORDS_TOO_MANY):  # nobody reads: a log that waits would never get through
+        logger.info("service.changed", count=count)
+    assert not running.close(limit_s=0.05)
+    lost = running.dropped
+    assert lost >= RECORDS_TOO_MANY - 2 * log.LOG_QUEUE_RECORDS
+    os.set_blocking(ours, False)
+    written = os.read(ours, 1_000_000).count(b"\n")
+    # One record at most is half written; the others are written or counted.
+    assert RECORDS_TOO_MANY - lost - written in (0, 1)
+    os.close(ours)  # wakes the thread, which finds nobody there
+
+
+def test_a_reader_that_wakes_up_finds_the_gap_in_its_place() -> None:
+    ours, theirs = os.pipe()
+    running = log.start(LogConfig(), "a", fd=theirs)
+    logger = running.get()
+    for count in range(RECORDS_TOO_MANY):
+        logger.info("service.changed", count=count)
+    head = b""
+    accepted = False
+    while not accepted:  # there is room as soon as some records got through
+        head += os.read(ours, 65_536)
+        before = running.dropped
+        logger.info("peer.heard")
+        accepted = running.dropped == before
+    drain = subprocess.Popen([sys.executable, "-c", "import sys; print(sys.stdin.read())"],
+                             stdin=ours, stdout=subprocess.PIPE)  # fmt: skip
+    assert running.close(limit_s=30)
+    os.close(theirs)
+    tail, _ = drain.communicate(timeout=30)
+    os.close(ours)
+    lines = [json.loads(line) for line in (head + tail).splitlines() if line.strip()]
+    (gap,) = [index for index, line in enumerate(lines) if line["event"] == "log.dropped"]
+    assert lines[gap]["count"] == running.dropped
+    assert lines[gap + 1]["event"] == "peer.heard"
+    assert [line["count"] for line in lines[:gap]] == list(range(gap))
+
+
+def test_a_reader_that_is_gone_is_counted_and_does_no_harm() -> None:
+    ours, theirs = os.pipe()
+    running = log.start(LogConfig(), "a", fd=theirs)
+    os.close(ours)
+    running.get().info("peer.heard")
+    assert running.close()
+    os.close(theirs)
+    assert running.dropped == 1
+
+
+def test_a_process_ends_although_the_reader_of_its_log_sleeps() -> None:
+    program = """
+from srmd import log
+from srmd.config import LogConfig
+running = log.start(LogConfig(), "a")
+for count in range(5000):
+    running.get().info("peer.heard", detail="x" * 100)
+running.close(limit_s=0.05)
+"""
+    ours, theirs = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=theirs) as process:
+        os.close(theirs)
+        assert process.wait(timeout=30) == 0
+    os.close(ours)
+
+
+def test_a_log_that_cannot_be_opened_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("", encoding="ascii")
+    with pytest.raises(LogError, match=r"^log\.file: .*/x/a\.log: .*; name a file that can be"):
+        log.start(LogConfig(file=tmp_path / "x" / "a.log"), "a")
+
+
+def test_a_device_is_no_log_file_because_it_cannot_be_moved() -> None:
+    with pytest.raises(LogError, match=r"^log\.file: /dev/null: not a regular file"):
+        log.start(LogConfig(file=Path("/dev/null")), "a")
+
+
+# The journal.
+
+
+def test_the_journal_keeps_the_inputs_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "deep" / "journal.jsonl", 1_000_000)
+    for count in range(1000):
+        journal.write({"event": "PeerHeard", "count": count})
+    assert journal.close()
+    written = records(tmp_path / "deep" / "journal.jsonl")
+    assert [entry["count"] for entry in written] == list(range(1000))
+    assert journal.dropped == 0
+
+
+def test_the_journal_stays_within_its_bound_and_keeps_the_newest(tmp_path: Path) -> None:
+    file, older = tmp_path / "journal.jsonl", tmp_path / "journal.jsonl.1"
+    journal = Journal(file, 2_000)
+    for count in range(500):
+        journal.write({"count": count})
+    assert journal.close()
+    assert file.stat().st_size + older.stat().st_size <= 2_000
+    kept = [entry["count"] for entry in records(older) + records(file)]
+    assert kept == list(range(kept[0], 500))
+    assert len(kept) >= 60
+
+
+def test_a_restart_goes_on_with_the_journal_also_after_half_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(b'{"count": 0}\n{"cou')
+    journal = Journal(file, 100_000)
+    journal.write({"count": 1})
+    journal.close()
+    assert file.read_bytes() == b'{"count": 0}\n{"cou\n{"count": 1}\n'
+
+
+def test_an_entry_that_is_larger_than_the_journal_is_counted_and_marked(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", 1_000)
+    journal.write({"detail": "x" * 600})
+    while journal.dropped == 0:  # the thread counts it; bounded by the time limit of the test
+        os.sched_yield()
+    journal.write({"count": 1})
+    journal.close()
+    assert records(tmp_path / "journal.jsonl") == [{"dropped": 1}, {"count": 1}]
+
+
+def test_an_entry_is_taken_as_it_is_at_that_moment(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", 100_000)
+    entry = {"count": 1}
+    journal.write(entry)
+    entry["count"] = 2
+    journal.close()
+    assert records(tmp_path / "journal.jsonl") == [{"count": 1}]
+
+
+def test_after_closing_entries_are_counted_as_lost(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", 100_000)
+    assert journal.close()
+    journal.write({"count": 1})
+    assert journal.close()
+    assert journal.dropped == 1
