@@ -1,0 +1,230 @@
+"""The node's side of the user database: one worker thread, a regular check, a cache for the eyes.
+
+Every use goes through one thread, so a locked or slow database holds up nothing but its own users.
+What heartbeats and status show (counts, placement) is a copy made after each use; while the
+database is down the copy stays as it was.  `A Cisco DB` can be stopped and started like a service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from srmd.core.services import (
+    COMMANDED_OUT_OF_SERVICE,
+    DATABASE_SERVICE,
+    ServiceState,
+    ServiceStatus,
+)
+from srmd.store.database import (
+    Counts,
+    DatabaseDown,
+    DatabaseFault,
+    Placement,
+    UserDatabase,
+)
+from srmd.store.sqlite import SqliteUserDatabase
+
+FILE = "users.sqlite3"
+CALL_LIMIT_S = 10.0
+"""How long a use of the database may take; an import of 75,000 users takes about two seconds."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the database held when it was used last."""
+
+    db_id: str = ""
+    revision: int = 0
+    placement_op: int = 0
+    serving: tuple[tuple[str, str], ...] = ()
+    """(home, serving) for each home node of the group."""
+    assigned: tuple[tuple[str, int], ...] = ()
+    unassigned: int = 0
+    placements: tuple[Placement, ...] = ()
+
+    def serving_of(self, home: str) -> str:
+        return dict(self.serving).get(home, home)
+
+    def assigned_to(self, home: str) -> int:
+        return dict(self.assigned).get(home, 0)
+
+
+class Database:
+    """The user database of a node, as a service that can fail.
+
+    `on_change` is called when the service's state changes, and `on_picture` when its content does.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        nodes: tuple[str, str],
+        check_interval_s: float,
+        on_change: Callable[[ServiceStatus], None],
+        on_picture: Callable[[], None],
+    ) -> None:
+        self._path = state_dir / FILE
+        self._nodes = nodes
+        self._check_interval_s = check_interval_s
+        self._on_change = on_change
+        self._on_picture = on_picture
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._database: UserDatabase | None = None
+        self._moves_fail = False
+        self._held = False
+        self._fault: DatabaseFault | None = None
+        self.picture = Picture()
+        self.status = ServiceStatus(
+            DATABASE_SERVICE, ServiceState.STOPPED, "", critical=True, since_s=time.monotonic()
+        )
+
+    @property
+    def ok(self) -> bool:
+        return self.status.state is ServiceState.STARTED
+
+    async def start(self) -> None:
+        """Open it, unless an injected fault holds it down.  Raises DatabaseDown."""
+        self._held = False
+        if self._database is not None:
+            await self.check()
+            if self.ok:
+                return
+        await self._open()
+
+    async def stop(self) -> None:
+        """Commanded out of service."""
+        self._held = True
+        await self._close()
+        self._show(ServiceState.STOPPED, COMMANDED_OUT_OF_SERVICE)
+
+    async def crash(self) -> None:
+        """The database dies; like any service it stays dead until it is started."""
+        self._held = True
+        await self._close()
+        self._show(ServiceState.STOPPED, "killed")
+
+    async def close(self) -> None:
+        await self._close()
+        self._thread.shutdown(wait=False)
+
+    def set_fault(self, active: bool) -> None:
+        """Fail every use, by command (rows 13 and 22), or end that."""
+        self._fault = DatabaseFault.IO_ERROR if active else None
+        self._apply_faults()
+
+    def set_moves_fail(self, active: bool) -> None:
+        """Fail the moves of users, by command (rows 19 and 20), or end that."""
+        self._moves_fail = active
+        self._apply_faults()
+
+    @property
+    def faults(self) -> dict[str, bool]:
+        return {"database": self._fault is not None, "moves": self._moves_fail}
+
+    async def watch(self) -> None:
+        """Check the database regularly, until cancelled."""
+        while True:
+            await asyncio.sleep(self._check_interval_s)
+            await self.check()
+
+    async def check(self) -> None:
+        """See whether users could be moved now; open the database again when it can be."""
+        if self._held:
+            return
+        with suppress(DatabaseDown):  # it has been shown
+            if self._database is None:
+                await self._open()
+            else:
+                await self.use(lambda database: database.check())
+
+    async def use(self, work: Callable[[UserDatabase], T]) -> T:
+        """Do some work in the database's thread.  Raises DatabaseDown, and what the work raises."""
+        database = self._database
+        if database is None:
+            raise DatabaseDown(
+                DatabaseFault.CLOSED, "not started", f'`srmd service start "{DATABASE_SERVICE}"`'
+            )
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(self._thread, self._work, database, work)
+        try:
+            result, picture = await asyncio.wait_for(asyncio.shield(call), CALL_LIMIT_S)
+        except TimeoutError:
+            down = DatabaseDown(
+                DatabaseFault.LOCKED, f"no answer for {CALL_LIMIT_S} s", "look at the disk"
+            )
+            self._show(ServiceState.STOPPED, str(down))
+            raise down from None
+        except DatabaseDown as error:
+            if self._database is database:
+                self._show(ServiceState.STOPPED, str(error))
+            raise
+        if self._database is database:
+            self._show(ServiceState.STARTED, "")
+        if picture != self.picture:
+            self.picture = picture
+            self._on_picture()
+        return result
+
+    def _work(self, database: UserDatabase, work: Callable[[UserDatabase], T]) -> tuple[T, Picture]:
+        """In the thread: the work, and the picture after it."""
+        result = work(database)
+        return result, self._take_picture(database)
+
+    def _take_picture(self, database: UserDatabase) -> Picture:
+        placements = database.placements()
+        serving = {row.home: row.serving for row in placements}
+        counts: Counts = database.counts()
+        return Picture(
+            db_id=database.db_id,
+            revision=database.revision(),
+            placement_op=max((row.op for row in placements), default=0),
+            serving=tuple((home, serving.get(home, home)) for home in self._nodes),
+            assigned=tuple((home, counts.assigned.get(home, 0)) for home in self._nodes),
+            unassigned=counts.unassigned,
+            placements=placements,
+        )
+
+    async def _open(self) -> None:
+        await self._close()
+        self._show(ServiceState.STARTING, "")
+        loop = asyncio.get_running_loop()
+        try:
+            self._database = await loop.run_in_executor(
+                self._thread, SqliteUserDatabase.open, self._path
+            )
+        except DatabaseDown as error:
+            self._show(ServiceState.STOPPED, str(error))
+            raise
+        self._apply_faults()
+        await self.use(lambda database: database.check())
+
+    async def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, database.close)
+
+    def _apply_faults(self) -> None:
+        if self._database is None:
+            return
+        self._database.repair()
+        if self._fault is not None:
+            self._database.fail(self._fault)
+        if self._moves_fail:
+            self._database.fail_moves()
+
+    def _show(self, state: ServiceState, note: str) -> None:
+        if (state, note) != (self.status.state, self.status.note):
+            self.status = ServiceStatus(
+                DATABASE_SERVICE, state, note, critical=True, since_s=time.monotonic()
+            )
+            self._on_change(self.status)

@@ -1,0 +1,404 @@
+"""The HTTP side of a node: for administrators, for programs, and for the peer.
+
+What is answered where stands in `routes`; here is how a request gets there, and the rules that hold
+for all of them:
+
+- Every error is JSON in one shape, whoever found it: a handler, aiohttp or the parser.
+- Nothing is unbounded: not headers or bodies, not the time a body takes, not idle or open
+  connections, not closing.
+- Where a token is configured, whatever changes something needs it.  Without one (config.py allows
+  that on loopback only) any program of this machine may command, but no web page in its browser:
+  the Host must be local (a page cannot rebind its name to us) and an Origin must be our own.
+- Bodies have the content type of their route, which a form of a foreign page cannot send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from srmd.config import Address, ControlConfig
+from srmd.daemon.facade import Facade
+from srmd.daemon.openapi import Access, Answer, Body, Call, Route
+from srmd.daemon.routes import ROUTES, error
+from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
+from srmd.secret import Secret
+from srmd.wire.codec import MalformedMessage, dump_json, parse_json
+
+CONNECTIONS_MAX = 128
+IDLE_S = 15.0
+"""How long a connection may be without a complete request, the first one included."""
+BODY_S = 10.0
+"""How long a body may take to arrive."""
+CLOSE_S = 2.0
+"""How long requests under way may take when the server closes; cancelled ones as long again."""
+LINGER_S = 1.0
+"""How long what is left of a refused body is read, so that its sender sees the refusal."""
+LINE_BYTES_MAX = 8190
+HEADERS_MAX = 64
+INTEGER_DIGITS_MAX = 9
+
+OnError = Callable[[str, str], None]
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class CannotListen(Exception):
+    """The address of the configuration cannot be listened on."""
+
+    def __init__(self, host: str, port: int, why: str, way_out: str) -> None:
+        super().__init__(f"control.listen: {Address(host, port)} {why}; {way_out}")
+        self.host = host
+        self.port = port
+
+
+class PortBusy(CannotListen):
+    """Something else listens there."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port, "is in use", "stop what listens there, or choose another port")
+
+
+class Unacceptable(Exception):
+    """A request that ends here, with this answer."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        problems: tuple[Mapping[str, Any], ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.answer = Answer(status, error(text, problems=problems), headers or {})
+
+
+class Listener:
+    """A server that listens; made by `serve`."""
+
+    def __init__(self, runner: web.AppRunner, listening: asyncio.Server) -> None:
+        self._runner = runner
+        self._listening = listening
+        self.port: int = listening.sockets[0].getsockname()[1]
+        """The real one, if port 0 was asked for."""
+
+    async def close(self) -> None:
+        """Listen no more and end all connections, within 2 * CLOSE_S.  Safe to say twice."""
+        self._listening.close()
+        await self._runner.cleanup()
+
+
+def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> web.Application:
+    """The application of a node.
+
+    `on_error(request, traceback)` hears of every mistake in our own code; the client sees a 500.
+    """
+
+    @web.middleware
+    async def answer_errors(request: web.Request, handler: Next) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Unacceptable as refused:
+            return _respond(refused.answer)
+        except web.HTTPException as refused:
+            return _respond(_in_our_shape(request, refused))
+        except Exception as mistake:  # noqa: BLE001 - the last place where one can be told
+            on_error(
+                f"{request.method} {request.path}",
+                "".join(traceback.format_exception(mistake)),
+            )
+            what = f"a mistake in srmd ({type(mistake).__name__}); the log of the node has it"
+            return _respond(Answer(500, error(what)))
+
+    @web.middleware
+    async def keep_pages_out(request: web.Request, handler: Next) -> web.StreamResponse:
+        if not request.path.startswith("/control/"):
+            _refuse_foreign_pages(request, facade.config.control)
+        return await handler(request)
+
+    app = web.Application(middlewares=[answer_errors, keep_pages_out])
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _serving(route, facade, body_s))
+    return app
+
+
+async def serve(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    idle_s: float = IDLE_S,
+    linger_s: float = LINGER_S,
+) -> Listener:
+    """Listen.  Raises PortBusy, or CannotListen when the address is not one of ours."""
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(app, shutdown_timeout=CLOSE_S)
+    await runner.setup()
+    server = runner.server
+    assert server is not None, "set up just now"
+
+    def connection() -> asyncio.Protocol:
+        if len(server.connections) >= connections_max:
+            return _Full()
+        return _Connection(
+            server,
+            loop=loop,
+            keepalive_timeout=idle_s,
+            lingering_time=linger_s,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,  # a small body must not become a huge one
+            access_log=None,  # type: ignore[arg-type] # how aiohttp is told: none
+        )
+
+    try:
+        listening = await loop.create_server(connection, host, port)
+    except OSError as failed:
+        await runner.cleanup()
+        if failed.errno == errno.EADDRINUSE:
+            raise PortBusy(host, port) from failed
+        why = f"cannot be listened on ({failed.strerror or failed})"
+        raise CannotListen(host, port, why, "choose an address of this machine") from failed
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return Listener(runner, listening)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, answering what is not HTTP in our shape and without a traceback."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - the signature is aiohttp's
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002 - as above
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        what = (message or HTTPStatus(status).phrase).partition("\n")[0].rstrip(":")
+        response = _respond(Answer(status, error(f"not a good HTTP request: {what}")))
+        response.force_close()
+        return response
+
+
+class _Full(asyncio.Protocol):
+    """A connection too many: told so, and closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        body = dump_json(error("too many connections are open; close some, or try again later"))
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        transport.write(head.encode() + body)
+        transport.close()
+
+
+def _serving(route: Route, facade: Facade, body_s: float) -> Next:
+    async def serve_request(request: web.Request) -> web.StreamResponse:
+        if route.access is Access.PEER and "Origin" in request.headers:
+            raise Unacceptable(403, f"{route.path} is for the peer node, not for a web page")
+        if route.needs_token:
+            _need_token(request, facade.config.control.token)
+        path = _path_fields(route, request)
+        query = _query(route, request)
+        body, fields = b"", {}
+        if route.body is not None:
+            body = await _read(request, route, route.body, body_s)
+            if route.access is not Access.PEER and route.body.media_type == "application/json":
+                fields = _json_fields(route.body.schema, body)
+        call = Call(
+            facade=facade,
+            target=request.raw_path,
+            headers=request.headers,
+            path=path,
+            query=query,
+            fields=fields,
+            body=body,
+        )
+        return _respond(await route.handler(call))
+
+    return serve_request
+
+
+# Who may ask.
+
+
+def _refuse_foreign_pages(request: web.Request, control: ControlConfig) -> None:
+    if control.token is not None:
+        return
+    host = request.headers.get("Host", "")
+    name = _host_name(host)
+    if not (Address(name, control.listen.port).is_loopback or name == control.listen.host.lower()):
+        raise Unacceptable(
+            403,
+            f"Host: {shown(host)} is not a name of this machine; say 127.0.0.1 or localhost, "
+            "or configure control.token",
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and request.method != "GET" and not _is_of(origin, host):
+        raise Unacceptable(
+            403,
+            f"Origin: {shown(origin)} is another site; its pages may not command this node "
+            "unless control.token is configured",
+        )
+
+
+def _host_name(host: str) -> str:
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
+
+
+def _need_token(request: web.Request, token: Secret | None) -> None:
+    if token is None:
+        return
+    scheme, _, shown_token = request.headers.get("Authorization", "").partition(" ")
+    # Headers may hold bytes that are no text; Secret compares in constant time.
+    given = Secret(shown_token.strip().encode(errors="surrogateescape"))
+    if scheme.lower() == "bearer" and given == token:
+        return
+    what = "the token is wrong" if scheme else "a token is needed"
+    raise Unacceptable(
+        401,
+        f"{what}: send `Authorization: Bearer TOKEN` with control.token of this node's "
+        "configuration (the srmd commands take it from SRMD_TOKEN)",
+        headers={"WWW-Authenticate": 'Bearer realm="srmd"'},
+    )
+
+
+# What they ask.
+
+
+def _path_fields(route: Route, request: web.Request) -> Mapping[str, str]:
+    for name, schema in route.path_fields.items():
+        given = request.match_info[name]
+        if given not in schema.get("enum", (given,)):
+            raise Unacceptable(404, f"{name}: {shown(given)} is not {right(schema)}")
+    return request.match_info
+
+
+def _query(route: Route, request: web.Request) -> dict[str, Any]:
+    if not route.query:
+        return {}
+    values: dict[str, Any] = {}
+    for name, text in request.query.items():
+        if name in values:
+            raise _wrong({"field": shown(name), "value": shown(text), "reason": "is given twice"})
+        is_number = route.query.get(name, {}).get("type") == "integer"
+        values[name] = _integer(text) if is_number else text
+    return _checked(route.query_schema, values, where="query")
+
+
+def _integer(text: str) -> int | str:
+    good = text.isascii() and text.isdigit() and len(text) <= INTEGER_DIGITS_MAX
+    return int(text) if good else text
+
+
+async def _read(request: web.Request, route: Route, body: Body, body_s: float) -> bytes:
+    """The body of a request.  Raises Unacceptable for one that is not as its route wants it."""
+    if request.body_exists:
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise Unacceptable(
+                415, f"Content-Encoding: {shown(encoding)} is not read here; send the body plain"
+            )
+        # The peer's bodies are signed, whatever they are called.
+        if route.access is not Access.PEER and request.content_type != body.media_type:
+            given = request.headers.get("Content-Type", "")
+            raise Unacceptable(415, f"Content-Type: {shown(given)} is not {body.media_type}")
+    too_long = Unacceptable(
+        413, f"the body is longer than {body.max_bytes} bytes; send less at a time"
+    )
+    if (request.content_length or 0) > body.max_bytes:
+        raise too_long
+    found = bytearray()
+    try:
+        async with asyncio.timeout(body_s):
+            async for chunk in request.content.iter_any():
+                found += chunk
+                if len(found) > body.max_bytes:
+                    raise too_long
+    except TimeoutError:
+        raise Unacceptable(
+            408, f"the body did not arrive within {body_s:g} s", headers={"Connection": "close"}
+        ) from None
+    except (web.RequestPayloadError, ConnectionError) as failed:
+        raise Unacceptable(400, f"the body ends too early or is malformed: {failed}") from failed
+    if body.required and not found:
+        raise Unacceptable(400, f"a body is needed ({body.media_type}), such as {body.example!r}")
+    return bytes(found)
+
+
+def _json_fields(schema: Schema, body: bytes) -> dict[str, Any]:
+    try:
+        value = parse_json(body or b"{}")
+        dump_json(value)
+    except MalformedMessage as failed:
+        raise Unacceptable(400, f"body: {failed.problem}") from None
+    except ValueError:
+        raise Unacceptable(400, "body: a text holds half of a surrogate pair") from None
+    return _checked(schema, value, where="body")
+
+
+def _checked(schema: Schema, value: Any, *, where: str) -> dict[str, Any]:
+    problems = check(schema, value, where=where)
+    if problems:
+        raise _wrong(*(asdict(problem) for problem in problems))
+    return with_defaults(schema, value)
+
+
+def _wrong(*problems: dict[str, str]) -> Unacceptable:
+    text = "; ".join("{field}: {value} {reason}".format(**problem) for problem in problems)
+    return Unacceptable(422, text, problems=problems)
+
+
+# What they get.
+
+
+def _in_our_shape(request: web.Request, refused: web.HTTPException) -> Answer:
+    what = f"{request.method} {shown(request.path)}"
+    match refused.status:
+        case 404:
+            text = f"{what}: no such path; GET /api/v1/openapi.json tells them all"
+        case 405:
+            text = f"{what}: not this method; the path knows {refused.headers.get('Allow', '')}"
+        case _:
+            text = f"{what}: {refused.reason}"
+    kept = {
+        name: refused.headers[name] for name in ("Allow", "Location") if name in refused.headers
+    }
+    return Answer(refused.status, error(text), kept)
+
+
+def _respond(answer: Answer) -> web.Response:
+    body = answer.body if isinstance(answer.body, bytes) else dump_json(answer.body)
+    common = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Server": "srmd",
+    }
+    response = web.Response(status=answer.status, body=body, headers={**common, **answer.headers})
+    if answer.headers.get("Connection") == "close":
+        response.force_close()
+    return response

@@ -1,0 +1,833 @@
+"""The server node: services, database, HTTP and SRM of one boot, and what may be asked of them.
+
+It exists from power-on to power-off.  SRM is one of its parts: stopped and started inside it
+without touching the services.  A reboot ends this object; `main` makes the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from srmd.config import Config, ConfigError, load
+from srmd.core import handbook
+from srmd.core.events import (
+    Event,
+    FailoverRequested,
+    FallbackRequested,
+    HaSet,
+    RecoverRequested,
+)
+from srmd.core.machine import Step
+from srmd.core.node import Node
+from srmd.core.services import DATABASE_SERVICE, ServiceState, ServiceStatus
+from srmd.core.states import Contact, Reason, Start, State
+from srmd.core.texts import REASONS, REFUSALS, STATES, display
+from srmd.daemon import status
+from srmd.daemon.database import Database
+from srmd.daemon.facade import (
+    Action,
+    ControlReply,
+    Done,
+    Fault,
+    Outcome,
+    PowerAction,
+    Refused,
+    ServiceAction,
+    SrmAction,
+)
+from srmd.daemon.heartbeat import PortBusy
+from srmd.daemon.peer import CallFailed, stored_placements
+from srmd.daemon.srm import Srm, served_count
+from srmd.daemon.supervisor import (
+    Limits,
+    NotRunning,
+    OrderFailed,
+    ServiceSpec,
+    Supervisor,
+    UnknownService,
+)
+from srmd.log import Journal, Log
+from srmd.store import nodestate
+from srmd.store.database import (
+    AssignmentMode,
+    BadImport,
+    DatabaseDown,
+    UnknownUser,
+    UserDatabase,
+    UserDatabaseError,
+)
+from srmd.store.nodestate import NodeMemory
+from srmd.wire import control as messages
+from srmd.wire.codec import MalformedMessage
+from srmd.wire.rejected import Rejected, Trigger
+from srmd.wire.signing import request_digest, sign_response, verify_request
+
+JOURNAL_FILE = "journal.jsonl"
+RUN_DIR = "run"
+OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+OPERATIONS_REMEMBERED = 256
+"""Answers to control messages that are kept, so that one that comes twice acts once."""
+ADD_USERS_IN = frozenset({State.NORMAL, State.INITIALIZING, State.UNKNOWN})
+"""Users can be added while none is failed over."""
+
+T = TypeVar("T")
+
+
+class End(Enum):
+    """How a boot of the node ends."""
+
+    STOPPED = "stopped"
+    """The process was told to stop: like a restart of the service, the peer is not told."""
+    SHUTDOWN = "shutdown"
+    REBOOT = "reboot"
+
+
+class ServerNode:
+    """One boot of a node; the `Facade` of its HTTP side and the `Host` of its SRM."""
+
+    def __init__(
+        self,
+        config_path: Path,
+        config: Config,
+        memory: NodeMemory | None,
+        log: Log,
+        *,
+        rebooted: bool,
+    ) -> None:
+        """Raises LogError when the journal cannot be opened."""
+        self.config = config
+        self._config_path = config_path
+        self._log = log
+        self.log = log.get()
+        self.journal = Journal(config.node.state_dir / JOURNAL_FILE, config.log.journal_bytes)
+        self.memory, self._start = wake(memory, config, rebooted=rebooted)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="node memory")
+        me, other = config.node.id, config.peer.id
+        self.database = Database(
+            config.node.state_dir,
+            (min(me, other), max(me, other)),
+            config.users.database_check_interval_s,
+            self._service_changed,
+            self._picture_changed,
+        )
+        services = config.services
+        self.supervisor = Supervisor(
+            [
+                ServiceSpec(row.name, row.command or None, row.critical, row.enabled)
+                for row in services.service
+                if row.name != DATABASE_SERVICE
+            ],
+            config.node.state_dir / RUN_DIR,
+            Limits(
+                start_s=services.start_limit_s,
+                stop_s=services.stop_limit_s,
+                health_interval_s=services.health_interval_s,
+                health_s=services.health_limit_s,
+            ),
+            self._service_changed,
+        )
+        self.srm: Srm | None = None
+        self.srm_note = ""
+        self._srm_task: asyncio.Task[None] | None = None
+        self._srm_order = asyncio.Lock()
+        self._last_machine = Node(
+            state=self.memory.state,
+            reason=self.memory.reason,
+            cause=self.memory.cause,
+            op=self.memory.op,
+            ha=self.memory.ha,
+            ha_stamp=self.memory.ha_stamp,
+        )
+        self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._answers: OrderedDict[str, messages.Message] = OrderedDict()
+        self._database_was_ok: bool | None = None
+        self._powered_on = False
+        self._restarting: asyncio.Task[None] | None = None
+        self.control_rejected: Counter[str] = Counter()
+        self.transition_count = 0
+
+    # ------------------------------------------------------------ a boot, from start to end
+
+    async def power_on(self) -> None:
+        """Open the database and start SRM.  Raises OSError when the memory cannot be stored (no
+        node may speak under an incarnation that it could forget), and PortBusy."""
+        with suppress(DatabaseDown):  # shown, watched, and a failure with a delay like any other
+            await self.database.start()
+        await self._start_srm(self._start)
+        self._powered_on = True
+        self.log.info(
+            "node.started",
+            boot_id=self.memory.boot_id,
+            start=self._start.value,
+            stored_state=self.memory.state.name,
+            reason=self.memory.reason.value,
+        )
+
+    async def run(self) -> End:
+        """Until the node is told to end."""
+        checking = asyncio.create_task(self.database.watch(), name="database check")
+        try:
+            return await self._end
+        finally:
+            checking.cancel()
+            await asyncio.gather(checking, return_exceptions=True)
+
+    def end(self, end: End) -> None:
+        if not self._end.done():
+            self._end.set_result(end)
+
+    async def power_off(self, end: End) -> None:
+        """Stop everything, telling the peer if the node itself goes down; within shutdown_s."""
+        limit_s = self.config.limits.shutdown_s
+        try:
+            async with asyncio.timeout(limit_s):
+                if end is not End.STOPPED and self.srm is not None:
+                    await self.srm.leave()
+                await self._stop_srm()
+                if self._powered_on:
+                    with suppress(OSError):
+                        await self.store(replace(self.memory, clean_stop=end is End.STOPPED))
+                    with suppress(OrderFailed):
+                        await self.supervisor.close()
+                await self.database.close()
+        except TimeoutError:
+            self.log.error("node.stop_overdue", limit_s=limit_s)
+        if self._powered_on:
+            self.log.info("node.stopped", end=end.value)
+        self._disk.shutdown(wait=False)
+        self.journal.close()
+        if self.journal.dropped:
+            self.log.warning("journal.dropped", dropped_count=self.journal.dropped)
+
+    # ------------------------------------------------------------ Host: what SRM needs
+
+    @property
+    def machine(self) -> Node:
+        """What SRM says of itself; the last it said while it is stopped."""
+        return self.srm.spoken if self.srm is not None else self._last_machine
+
+    def served_count(self) -> int:
+        return served_count(self.machine, self)
+
+    def log_dropped(self) -> int:
+        return self._log.dropped
+
+    async def store(self, memory: NodeMemory) -> None:
+        """Make the memory durable, and make it the present one.  Raises OSError."""
+        self.memory = memory
+        path = self.config.node.state_dir / nodestate.NODE_FILE
+        await asyncio.get_running_loop().run_in_executor(self._disk, nodestate.save, path, memory)
+
+    def outlive(self, incarnation: int) -> None:
+        """The peer knows a later incarnation of ours than we do: our memory was lost.  Start SRM
+        again above it, or the peer would take all that we say for replays."""
+        self.log.warning("node.incarnation_lost", incarnation=incarnation)
+        self.memory = replace(self.memory, incarnation=incarnation)
+        self._restarting = asyncio.create_task(
+            self._restart_above(incarnation), name="restart above incarnation"
+        )
+
+    async def _restart_above(self, incarnation: int) -> None:
+        async with self._srm_order:
+            await self._stop_srm()
+            self.memory = replace(self.memory, incarnation=incarnation)
+            with suppress(OSError, PortBusy):
+                await self._start_srm(Start.RESTART)
+
+    def state_changed(self, before: Node, result: Step) -> None:
+        """The one record of a transition, and the alarms that Cisco raises on it."""
+        after = result.node
+        self.transition_count += 1
+        peer = status.shown_peer(after)
+        match = handbook.find((after.state, after.reason), peer)
+        self.log.info(
+            "node.state_changed",
+            op=after.op,
+            old_state=STATES[before.state].en,
+            old_reason=REASONS[before.reason].en,
+            state=display(after.state, after.reason).en,
+            reason=REASONS[after.reason].en,
+            srm_state=int(after.state),
+            peer_state=STATES[peer[0] if peer else State.DOWN].en,
+            peer_reason=REASONS[peer[1]].en if peer else None,
+            row=match.row.n,
+            row_key=match.row.key,
+            why=result.why,
+        )
+        me, other = self.config.node.id, self.config.peer.id
+        took_over = after.state is State.BACKUP and before.state is State.TAKING_OVER
+        if took_over and after.cause is not Reason.ON_ADMIN_REQUEST:
+            self.log.error(
+                "alarm.srm_failover",
+                alarm="SRMFailover",
+                from_node=other,
+                to_node=me,
+                reason=REASONS[after.reason].en,
+            )
+        if after.state is State.FAILED_MODE and before.state is not State.FAILED_MODE:
+            self.log.error("alarm.srm_failed", alarm="SRMFailed", reason=REASONS[after.reason].en)
+        served_both = {State.BACKUP, State.TAKING_OVER}
+        lost_each_other = before.contact in {Contact.SILENT, Contact.LEFT}
+        if lost_each_other and before.state in served_both and peer and peer[0] in served_both:
+            self._log_split_brain(before)
+
+    def _log_split_brain(self, before: Node) -> None:
+        """Who served whom while both nodes served everybody."""
+        last = self.srm.heartbeat.last if self.srm is not None else None
+        self.log.error(
+            "split_brain.detected",
+            policy=self.config.group.split_brain.value,
+            served_here=served_count(before, self),
+            served_there=last.summary.served if last is not None else None,
+            placement_here=dict(self.database.picture.serving),
+            here_since=self.memory.since,
+            here_reason=before.reason.value,
+        )
+
+    def _service_changed(self, changed: ServiceStatus) -> None:
+        if changed.name == DATABASE_SERVICE:
+            self._log_database(changed)
+        else:
+            self.log.info(
+                "service.changed",
+                service=changed.name,
+                state=changed.state.value,
+                note=changed.note,
+                critical=changed.critical,
+            )
+        if self.srm is not None:
+            self.srm.health_changed()
+
+    def _log_database(self, changed: ServiceStatus) -> None:
+        if changed.state is ServiceState.STARTED:
+            if self._database_was_ok is False:
+                self.log.info("database.repaired")
+            self._database_was_ok = True
+        elif changed.state is ServiceState.STOPPED and self._database_was_ok is not False:
+            self.log.error("database.failed", note=changed.note)
+            self._database_was_ok = False
+
+    def _picture_changed(self) -> None:
+        if self.srm is not None:
+            self.srm.peer.users_changed()
+
+    # ------------------------------------------------------------ SRM
+
+    async def _start_srm(self, start: Start) -> None:
+        """Raises OSError and PortBusy."""
+        memory = replace(self.memory, incarnation=self.memory.incarnation + 1, clean_stop=False)
+        if memory.ha_stamp == 0:  # never switched by command: the configuration says
+            memory = replace(memory, ha=self.config.group.ha_enabled)
+        await self.store(memory)
+        srm = Srm(self, start)
+        self.srm = srm
+        self.srm_note = ""
+        self._srm_task = asyncio.create_task(srm.run(), name="srm")
+        self._srm_task.add_done_callback(self._srm_ended)
+        srm.health_changed()
+        self.log.info("srm.started", incarnation=memory.incarnation, start=start.value)
+
+    async def _stop_srm(self) -> None:
+        srm, task = self.srm, self._srm_task
+        if srm is None or task is None:
+            return
+        self._last_machine = srm.spoken
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with suppress(OSError):
+            await self.store(srm.memory_now())
+        self.srm = self._srm_task = None
+        self.log.warning("srm.stopped")
+
+    def _srm_ended(self, task: asyncio.Task[None]) -> None:
+        """SRM never ends by itself; if it does, that is a defect, and the node goes on without."""
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        srm = self.srm
+        if srm is not None:
+            self._last_machine = srm.spoken
+        self.srm = self._srm_task = None
+        self.srm_note = f"ended by an internal error: {error!r}"
+        self.log.error("srm.failed", exc_info=error)
+
+    def _reload(self) -> None:
+        """A restart of SRM reads the configuration again, as Cisco's reads it from the database.
+
+        Ports, services and folders belong to the node: they change at its next start.
+        """
+        try:
+            fresh = load(self._config_path)
+        except ConfigError as error:
+            for problem in error.problems:
+                self.log.warning("config.warning", key=problem.key, problem=str(problem))
+            return
+        new = fresh.config
+        if new.node.id != self.config.node.id:
+            self.log.warning(
+                "config.warning", key="node.id", problem="a node's id does not change while it runs"
+            )
+            return
+        self.config = replace(
+            self.config,
+            group=new.group,
+            peer=new.peer,
+            heartbeat=new.heartbeat,
+            auth=new.auth,
+            relogin=new.relogin,
+            limits=new.limits,
+        )
+
+    async def order_srm(self, action: SrmAction) -> Outcome:
+        async with self._srm_order:
+            if action is SrmAction.START and self.srm is not None:
+                return Done("SRM runs already")
+            if action is SrmAction.STOP and self.srm is None:
+                return Done("SRM is stopped already")
+            if action in {SrmAction.STOP, SrmAction.RESTART}:
+                await self._stop_srm()
+                self.srm_note = "Commanded out of service"
+            if action in {SrmAction.START, SrmAction.RESTART}:
+                self._reload()
+                try:
+                    await self._start_srm(Start.RESTART)
+                except (OSError, PortBusy) as error:
+                    self.srm_note = f"not started: {error}"
+                    return Refused(f"SRM does not start: {error}", kind="unavailable")
+        return Done(f"SRM: {action.value} done")
+
+    # ------------------------------------------------------------ Facade: status
+
+    def status(self) -> dict[str, Any]:
+        return status.status(self)
+
+    def services(self) -> list[dict[str, Any]]:
+        return status.services(self)
+
+    # ------------------------------------------------------------ Facade: actions on the pair
+
+    async def act(self, action: Action, node: str) -> Outcome:
+        me, other = self.config.node.id, self.config.peer.id
+        if node not in {me, other}:
+            known = ", ".join(sorted((me, other)))
+            text = REFUSALS["unknown_node"].naming(node=node, known=known).en
+            return Refused(text, kind="not_found")
+        if node == me or action is Action.RECOVER:
+            requests: dict[Action, Event] = {
+                Action.FAILOVER: FailoverRequested(),
+                Action.FALLBACK: FallbackRequested(),
+                Action.RECOVER: RecoverRequested(),
+            }
+            return self._logged(action.value, node, await self._ask(requests[action], action.value))
+        return self._logged(
+            action.value, node, await self._hand_on(messages.Action(action.value), node)
+        )
+
+    async def set_ha(self, enabled: bool) -> Outcome:
+        srm = self.srm
+        if srm is None:
+            return self._srm_stopped()
+        machine = srm.driver.node
+        peer_stamp = machine.peer.ha_stamp if machine.peer is not None else 0
+        stamp = max(machine.ha_stamp, peer_stamp) + 1
+        word = "enable" if enabled else "disable"
+        return self._logged(
+            f"ha {word}", self.config.node.id, await self._ask(HaSet(enabled, stamp), f"ha {word}")
+        )
+
+    async def _ask(self, request: Event, what: str) -> Outcome:
+        srm = self.srm
+        if srm is None:
+            return self._srm_stopped()
+        decided = await srm.driver.ask(request)
+        if decided is None:
+            return Refused("SRM is stopping, or too busy: try again", kind="unavailable")
+        if decided.refusal is not None:
+            machine, peer = decided.node, status.shown_peer(decided.node)
+            mine = display(machine.state, machine.reason).en
+            theirs = display(*peer).en if peer else STATES[State.DOWN].en
+            return Refused(
+                f"{what} refused: {self.config.node.id} is in {mine} and {self.config.peer.id} "
+                f"in {theirs}; needed: {decided.refusal}",
+                needed=decided.refusal,
+            )
+        return Done(f"{what} has begun", op=decided.node.op)
+
+    async def _hand_on(self, action: messages.Action, node: str) -> Outcome:
+        srm = self.srm
+        if srm is None:
+            return self._srm_stopped()
+        if srm.driver.node.contact is not Contact.HEARD:
+            text = REFUSALS["needs_heartbeat"].naming(peer=self.config.peer.id).en
+            return Refused(text, needed="a fresh heartbeat of the peer")
+        try:
+            answer = await srm.peer.command(action, node)
+        except CallFailed as error:
+            return Refused(
+                f"{self.config.peer.id} does not answer on its control channel ({error}): "
+                f"repair it, or give the command on {self.config.peer.id} itself",
+                kind="unavailable",
+            )
+        if isinstance(answer, messages.Refused):
+            return Refused(answer.detail, needed=answer.needed)
+        return Done(f"{action.value} has begun on {node}", op=int(answer.detail or 0))
+
+    def _srm_stopped(self) -> Refused:
+        return Refused(
+            "SRM does not run on this node: `srmd srm start` first",
+            needed="SRM running",
+        )
+
+    def _logged(self, what: str, node: str, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Done):
+            self.log.info("command.accepted", command=what, target=node, op=outcome.op)
+        else:
+            self.log.info("command.refused", command=what, target=node, detail=outcome.detail)
+        return outcome
+
+    # ------------------------------------------------------------ Facade: services and power
+
+    async def service(self, name: str, action: ServiceAction) -> Outcome:
+        if name == status.SRM_SERVICE:
+            return await self._srm_as_service(action)
+        starts = action in {ServiceAction.START, ServiceAction.RESTART}
+        if starts and self.machine.state is State.IDLE and self.srm is not None:
+            me = self.config.node.id
+            text = REFUSALS["service_held"].naming(service=name, node=me).en
+            return Refused(text, needed="a manual fallback")
+        try:
+            if name == DATABASE_SERVICE:
+                return await self._database_as_service(action)
+            return await self._supervise(name, action)
+        except UnknownService as error:
+            return Refused(str(error), kind="not_found")
+        except (OrderFailed, NotRunning, DatabaseDown) as error:
+            return Refused(str(error))
+
+    async def _supervise(self, name: str, action: ServiceAction) -> Outcome:
+        supervisor = self.supervisor
+        match action:
+            case ServiceAction.START:
+                await supervisor.start(name)
+            case ServiceAction.STOP:
+                await supervisor.stop(name)
+            case ServiceAction.RESTART:
+                await supervisor.restart(name)
+            case ServiceAction.KILL:
+                supervisor.kill(name)
+            case ServiceAction.HANG:
+                await supervisor.hang(name)
+            case ServiceAction.BLOCK:
+                supervisor.block(name)
+            case ServiceAction.UNBLOCK:
+                supervisor.unblock(name)
+        return Done(f"{name}: {action.value} done")
+
+    async def _database_as_service(self, action: ServiceAction) -> Outcome:
+        match action:
+            case ServiceAction.START:
+                await self.database.start()
+            case ServiceAction.STOP:
+                await self.database.stop()
+            case ServiceAction.RESTART:
+                await self.database.stop()
+                await self.database.start()
+            case ServiceAction.KILL:
+                await self.database.crash()
+            case ServiceAction.HANG | ServiceAction.BLOCK:
+                self.database.set_fault(True)
+                await self.database.check()
+            case ServiceAction.UNBLOCK:
+                self.database.set_fault(False)
+                await self.database.check()
+        return Done(f"{DATABASE_SERVICE}: {action.value} done")
+
+    async def _srm_as_service(self, action: ServiceAction) -> Outcome:
+        known = {
+            ServiceAction.START: SrmAction.START,
+            ServiceAction.STOP: SrmAction.STOP,
+            ServiceAction.RESTART: SrmAction.RESTART,
+            ServiceAction.KILL: SrmAction.STOP,
+        }
+        if action not in known:
+            return Refused(f"SRM cannot be told to {action.value}: start, stop, restart or kill it")
+        return await self.order_srm(known[action])
+
+    async def power(self, action: PowerAction) -> Outcome:
+        self.log.info(
+            "command.accepted", command=f"node {action.value}", target=self.config.node.id
+        )
+        end = End.REBOOT if action is PowerAction.REBOOT else End.SHUTDOWN
+        # After the answer is on its way: the HTTP side goes down with the node.
+        asyncio.get_running_loop().call_later(0.05, self.end, end)
+        return Done(f"node {action.value} has begun")
+
+    async def fault(self, fault: Fault, active: bool) -> Outcome:
+        if fault is Fault.DATABASE:
+            self.database.set_fault(active)
+            await self.database.check()
+        else:
+            self.database.set_moves_fail(active)
+        return Done(f"fault {fault.value} is {'active' if active else 'cleared'}")
+
+    # ------------------------------------------------------------ Facade: users
+
+    async def users(self, after: str, limit: int, home: str | None, serving: str | None) -> Outcome:
+        def listed(database: UserDatabase) -> dict[str, Any]:
+            page = database.users(after=after, limit=limit, home=home, serving=serving)
+            rows = [
+                {"user_id": user.user_id, "home_node": user.home, "serving_node": user.serving}
+                for user in page.users
+            ]
+            return {"users": rows, "next": rows[-1]["user_id"] if page.more and rows else None}
+
+        return await self._with_database(listed, "users listed")
+
+    async def import_users(self, csv: bytes) -> Outcome:
+        def imported(database: UserDatabase) -> dict[str, Any]:
+            done = database.import_csv(csv, nodes=self._nodes())
+            return {"added": done.added, "unchanged": done.unchanged}
+
+        return await self._changing_users(imported, "users imported")
+
+    async def generate_users(self, count: int, mode: str, prefix: str) -> Outcome:
+        return await self._changing_users(
+            lambda database: {
+                "added": database.generate(
+                    count,
+                    nodes=self._nodes(),
+                    mode=AssignmentMode(mode),
+                    active=self.config.node.id,
+                    prefix=prefix,
+                )
+            },
+            "users generated",
+        )
+
+    async def assign_users(self, mode: str | None, user: str | None, home: str | None) -> Outcome:
+        def assigned(database: UserDatabase) -> dict[str, Any]:
+            if user is not None and home is not None:
+                database.assign_user(user, home)
+                return {"changed": 1}
+            changed = database.assign(
+                AssignmentMode(mode), nodes=self._nodes(), active=self.config.node.id
+            )
+            return {"changed": changed}
+
+        if home is not None and home not in self._nodes():
+            known = ", ".join(self._nodes())
+            text = REFUSALS["unknown_node"].naming(node=home, known=known).en
+            return Refused(text, kind="invalid")
+        return await self._changing_users(assigned, "users assigned")
+
+    async def unassign_users(self, user: str | None) -> Outcome:
+        def unassigned(database: UserDatabase) -> dict[str, Any]:
+            if user is None:
+                return {"changed": database.unassign_all()}
+            database.unassign_user(user)
+            return {"changed": 1}
+
+        return await self._changing_users(unassigned, "users unassigned")
+
+    async def topology(self) -> Outcome:
+        shown = self.status()["users"]
+        nodes = {
+            name: {"assigned": shown["assigned"][name], "served": shown["served"][name]}
+            for name in shown["assigned"]
+        }
+        total = sum(shown["assigned"].values()) + shown["unassigned"]
+        return Done(
+            "topology",
+            result={
+                "nodes": nodes,
+                "unassigned": shown["unassigned"],
+                "total": total,
+                "placement": shown["placement"],
+            },
+        )
+
+    def _nodes(self) -> list[str]:
+        return sorted((self.config.node.id, self.config.peer.id))
+
+    async def _changing_users(
+        self, work: Callable[[UserDatabase], dict[str, Any]], done: str
+    ) -> Outcome:
+        if self.machine.state not in ADD_USERS_IN:
+            return Refused(REFUSALS["users_locked"].en, needed="both nodes in Normal")
+        outcome = await self._with_database(work, done)
+        if isinstance(outcome, Done):
+            self.log.info("users.imported", what=done, **outcome.result)
+        return outcome
+
+    async def _with_database(
+        self, work: Callable[[UserDatabase], dict[str, Any]], done: str
+    ) -> Outcome:
+        try:
+            return Done(done, result=await self.database.use(work))
+        except BadImport as error:
+            problems = tuple(
+                {"line": bad.line, "value": bad.value, "reason": bad.reason} for bad in error.lines
+            )
+            return Refused(
+                f"nothing imported: {len(problems)} bad lines", kind="invalid", problems=problems
+            )
+        except DatabaseDown as error:
+            return Refused(str(error), kind="unavailable")
+        except UnknownUser as error:
+            return Refused(str(error), kind="not_found")
+        except UserDatabaseError as error:
+            return Refused(str(error), kind="invalid")
+
+    # ------------------------------------------------------------ Facade: control messages
+
+    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> ControlReply:
+        keyring = self.config.auth.keyring()
+        srm = self.srm
+        try:
+            if srm is None:
+                return ControlReply(503, {}, b'{"error": "SRM does not run on this node"}')
+            sender, mark = verify_request(
+                keyring,
+                headers,
+                method="POST",
+                path=path,
+                receiver=self.config.node.id,
+                group=self.config.group.name,
+                body=body,
+                mark=srm.control_mark,
+            )
+            self._must_be_peer(sender)
+            srm.control_mark = mark
+            message = messages.decode_message(body)
+            answer = await self._answer_once(srm, message)
+        except Rejected as error:
+            self._reject_control(error.trigger.value, error.detail)
+            text = f'{{"error": "rejected: {error.trigger.value}"}}'.encode()
+            return ControlReply(403, {}, text)
+        except MalformedMessage as error:
+            self._reject_control(Trigger.MALFORMED.value, str(error))
+            return ControlReply(400, {}, b'{"error": "malformed control message"}')
+        encoded = messages.encode_message(answer)
+        signed = sign_response(
+            keyring, request_digest=request_digest(headers), status=200, body=encoded
+        )
+        return ControlReply(200, signed, encoded)
+
+    def _must_be_peer(self, sender: str) -> None:
+        """Raises Rejected.  An empty sender is possible only where the mode asks for no digest."""
+        if sender not in {self.config.peer.id, ""}:
+            raise Rejected(
+                Trigger.SENDER,
+                f"node.id is {sender!r} there and peer.id is {self.config.peer.id!r} here",
+                authentic=True,
+                sender=sender,
+            )
+
+    def _reject_control(self, trigger: str, detail: str) -> None:
+        self.control_rejected[trigger] += 1
+        if self.control_rejected[trigger] in {1, 10, 100, 1000, 10_000}:
+            self.log.warning(
+                "control.rejected",
+                trigger=trigger,
+                detail=detail,
+                count=self.control_rejected[trigger],
+            )
+
+    async def _answer_once(self, srm: Srm, message: messages.Message) -> messages.Message:
+        """The answer to a message; one that was answered before is not acted upon again."""
+        if message.op in self._answers:
+            return self._answers[message.op]
+        answer = await self._answer(srm, message)
+        self._answers[message.op] = answer
+        while len(self._answers) > OPERATIONS_REMEMBERED:
+            self._answers.popitem(last=False)
+        return answer
+
+    async def _answer(self, srm: Srm, message: messages.Message) -> messages.Message:
+        op = message.op
+        try:
+            match message:
+                case messages.ReportMessage(_, heartbeat):
+                    if heartbeat.sender == self.config.peer.id:
+                        srm.told(heartbeat)
+                    return messages.Accepted(op, "")
+                case messages.CommandMessage(_, action, node):
+                    return await self._obey(op, action, node)
+                case messages.PlacementMessage(_, rows):
+                    placements = stored_placements(rows)
+                    changed = await self.database.use(lambda db: db.merge_placement(placements))
+                    return messages.Accepted(op, "changed" if changed else "known")
+                case messages.UsersRequest(_, _, since, limit):
+                    return await self._page(op, message.db_id, since, limit)
+                case _:
+                    return messages.Refused(op, f"{type(message).__name__} is not a request", "")
+        except UserDatabaseError as error:
+            return messages.Refused(op, str(error), "the database of this node")
+
+    async def _obey(self, op: str, action: messages.Action, node: str) -> messages.Message:
+        if action in {messages.Action.HA_ENABLE, messages.Action.HA_DISABLE}:
+            outcome = await self.set_ha(action is messages.Action.HA_ENABLE)
+        elif node == self.config.node.id:
+            outcome = await self.act(Action(action.value), node)
+        else:
+            return messages.Refused(op, f"{node} is not this node", "")
+        if isinstance(outcome, Done):
+            return messages.Accepted(op, str(outcome.op or 0))
+        return messages.Refused(op, outcome.detail, outcome.needed)
+
+    async def _page(self, op: str, db_id: str, since: int, limit: int) -> messages.Message:
+        def work(database: UserDatabase) -> messages.UsersPage:
+            # A cursor into another database's feed means nothing: begin at the start.
+            page = database.changes(since if db_id == database.db_id else 0, limit)
+            rows = tuple(
+                messages.UserRow(row.user_id, row.home, row.stamp, row.origin, row.deleted)
+                for row in page.rows
+            )
+            return messages.UsersPage(op, page.db_id, page.revision, rows, page.more)
+
+        return await self.database.use(work)
+
+
+def wake(memory: NodeMemory | None, config: Config, *, rebooted: bool) -> tuple[NodeMemory, Start]:
+    """What the node knows when it boots, and how it came to start.
+
+    It is the same boot only when the last run ended in good order (a restart of the service) on the
+    same boot of the machine; a crash, like a loss of power, is a reboot (ours).
+    """
+    os_boot_id = _os_boot_id()
+    if memory is None:
+        fresh = NodeMemory(
+            node_id=config.node.id,
+            state=State.INITIALIZING,
+            reason=Reason.INITIALIZATION,
+            cause=Reason.INITIALIZATION,
+            op=0,
+            since=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            ha=config.group.ha_enabled,
+            ha_stamp=0,
+            incarnation=0,
+            boot_id=uuid.uuid4().hex,
+            os_boot_id=os_boot_id,
+            clean_stop=False,
+        )
+        return fresh, Start.REBOOT
+    if memory.clean_stop and memory.os_boot_id == os_boot_id and not rebooted:
+        return memory, Start.RESTART
+    return replace(memory, boot_id=uuid.uuid4().hex, os_boot_id=os_boot_id), Start.REBOOT
+
+
+def _os_boot_id() -> str:
+    try:
+        return OS_BOOT_ID.read_text().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,168 @@
+"""The shapes of what the API answers and takes, as JSON Schema (2020-12, as OpenAPI 3.1 uses it).
+
+Answers are open: a node may tell more than is written here.  Requests are closed: an unknown field
+is refused, because it is a typing error more often than not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from srmd.core.states import State
+from srmd.daemon.facade import Action
+from srmd.daemon.strict_json import Schema
+from srmd.store.database import USERS_MAX, AssignmentMode
+
+NODE_CHARS_MAX = 128
+USER_ID_CHARS_MAX = 128
+PREFIX_CHARS_MAX = 100
+LIST_USERS_MAX = 1000
+LIST_USERS_DEFAULT = 100
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def answer(properties: dict[str, Any], *, optional: dict[str, Any] | None = None) -> Schema:
+    """An object that we send: these fields, and perhaps more."""
+    return {
+        "type": "object",
+        "properties": {**properties, **(optional or {})},
+        "required": list(properties),
+    }
+
+
+def request(required: dict[str, Any], *, optional: dict[str, Any] | None = None) -> Schema:
+    """An object that we take: these fields and no other."""
+    return {**answer(required, optional=optional), "additionalProperties": False}
+
+
+def listed(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def by_node(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+OPERATION: Schema = {
+    "type": ["integer", "null"],
+    "description": "Operation number of the transition that it began.",
+}
+SECONDS: Schema = {"type": ["number", "null"], "description": "Seconds; null: not known."}
+TWO_LANGUAGES = answer({"en": TEXT, "ja": TEXT})
+COUNT_OR_UNKNOWN: Schema = {"type": ["integer", "null"], "minimum": 0}
+NAME_OR_NONE: Schema = {"type": ["string", "null"]}
+
+# Fields of requests.
+NODE: Schema = {"type": "string", "minLength": 1, "maxLength": NODE_CHARS_MAX}
+USER: Schema = {"type": "string", "minLength": 1, "maxLength": USER_ID_CHARS_MAX}
+MODE: Schema = {"type": "string", "enum": [mode.value for mode in AssignmentMode]}
+USER_COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": USERS_MAX}
+
+_ACTION: Schema = {"type": "string", "enum": [action.value for action in Action]}
+
+_SIDE: dict[str, Any] = {
+    "node": TEXT,
+    "state": {"type": "string", "description": "Name of the state, as Cisco prints it."},
+    "srm_state": {
+        "type": "integer",
+        "minimum": min(State),
+        "maximum": max(State),
+        "description": "The counter SRMState; 12 is a peer that is silent.",
+    },
+    "reason": TEXT,
+    "since": {
+        "type": ["string", "null"],
+        "description": "Wall-clock time of the last change, ISO 8601.",
+    },
+    "op": {"type": ["integer", "null"], "description": "Operation number; null: not known."},
+}
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": answer(
+        {"error": {"type": "string", "minLength": 1}},
+        optional={
+            "needed": {"type": "string", "description": "The state that is needed."},
+            "problems": listed(ref("Problem")),
+        },
+    ),
+    "Problem": {
+        **answer(
+            {"value": TEXT, "reason": TEXT},
+            optional={"field": TEXT, "line": {"type": "integer", "minimum": 1}},
+        ),
+        "description": "A wrong field of a request, or a wrong line of a file.",
+    },
+    "TakenUp": answer({"op": OPERATION, "detail": TEXT}),
+    "Health": answer({"state": TEXT}),
+    "Service": answer(
+        {
+            "name": TEXT,
+            "state": {"type": "string", "enum": ["STARTED", "STARTING", "STOPPED", "STOPPING"]},
+            "note": {"type": "string", "description": "Such as: Commanded out of service."},
+            "critical": FLAG,
+        }
+    ),
+    "Services": answer({"services": listed(ref("Service"))}),
+    "Status": answer(
+        {
+            "group": TEXT,
+            "ha_enabled": FLAG,
+            "local": answer(_SIDE),
+            "peer": answer(
+                {
+                    **_SIDE,
+                    "heard": {"type": "boolean", "description": "Not silent for the timeout."},
+                    "silent_s": SECONDS,
+                    "beats_missed": COUNT_OR_UNKNOWN,
+                    "seconds_to_peer_down": SECONDS,
+                    "hears_us": FLAG,
+                }
+            ),
+            "services": listed(ref("Service")),
+            "database": answer({"state": TEXT}),
+            "users": answer({"assigned": by_node(COUNT), "served": by_node(COUNT_OR_UNKNOWN)}),
+            "handbook": answer(
+                {
+                    "row": {
+                        "type": ["integer", "null"],
+                        "description": "Row of the documented table; null: ours.",
+                    },
+                    "key": TEXT,
+                    "cause": TWO_LANGUAGES,
+                    "action": TWO_LANGUAGES,
+                }
+            ),
+            "actions": {
+                **listed(answer({"action": _ACTION, "node": TEXT})),
+                "description": "The actions that are possible now.",
+            },
+        }
+    ),
+    "User": answer({"user_id": TEXT, "home_node": NAME_OR_NONE, "serving_node": NAME_OR_NONE}),
+    "Users": answer(
+        {
+            "users": listed(ref("User")),
+            "next": {"type": ["string", "null"], "description": "`after` of the next page."},
+        }
+    ),
+    "Imported": answer({"detail": TEXT, "added": COUNT, "unchanged": COUNT}),
+    "Generated": answer({"detail": TEXT, "added": COUNT}),
+    "Changed": answer({"detail": TEXT, "changed": COUNT}),
+    "Topology": answer(
+        {
+            "nodes": by_node(answer({"assigned": COUNT, "served": COUNT_OR_UNKNOWN})),
+            "unassigned": COUNT,
+            "total": COUNT,
+            "placement": {
+                **by_node(TEXT),
+                "description": "Home node to the node that serves its users.",
+            },
+        }
+    ),
+}

@@ -1,0 +1,530 @@
+"""SRM itself, the service inside the node: driver, heartbeats and the peer's client, wired.
+
+It is made anew with each start and knows nothing of an earlier one but what was stored, so an SRM
+restart is the same code as a first start.  It carries out the machine's orders on the node that
+hosts it (`Host`), which keeps services, database and HTTP running whether SRM runs or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from srmd.config import Config
+from srmd.core.contact import understand
+from srmd.core.effects import MoveUsers
+from srmd.core.events import (
+    Booted,
+    Event,
+    HealthChanged,
+    Order,
+    PeerDown,
+    PeerHeard,
+    PeerLeft,
+    PeerMismatched,
+)
+from srmd.core.machine import Step
+from srmd.core.node import Node, Policy, Serving, Timer, serving
+from srmd.core.services import HealthWatch, ServiceState
+from srmd.core.states import Contact, Destination, Start, State
+from srmd.daemon.alarm import Alarm
+from srmd.daemon.database import Database
+from srmd.daemon.driver import Driver
+from srmd.daemon.heartbeat import Events, HeartbeatSocket
+from srmd.daemon.peer import Peer
+from srmd.daemon.supervisor import Supervisor
+from srmd.store.nodestate import NodeMemory
+from srmd.wire.heartbeat import Heartbeat, Summary, cut_services
+from srmd.wire.journal import event_to_json, node_to_json
+from srmd.wire.keys import AuthMode
+from srmd.wire.rejected import Rejected
+from srmd.wire.replay import Mark, mark_from_json, mark_to_json
+
+MARK_EVERY_BEATS = 16
+"""How often the replay mark is made durable between state changes: after a crash, at most so many
+recorded heartbeats of the peer's present incarnation could be replayed to us."""
+SAVE_LIMIT_S = 5.0
+"""How long a transition waits for its state to become durable; then it goes on and says so."""
+GOODBYE_BEATS = 3
+GOODBYE_LIMIT_S = 1.0
+REJECTIONS_LOGGED = (1, 10, 100, 1000, 10_000, 100_000)
+"""Rejections of one kind are logged at these counts, so that a flood does not fill the log."""
+
+
+class Host(Protocol):
+    """The node that SRM runs in."""
+
+    config: Config
+    memory: NodeMemory
+    supervisor: Supervisor
+    database: Database
+    log: Any
+    journal: Any
+
+    async def store(self, memory: NodeMemory) -> None:
+        """Make the memory durable.  Raises OSError."""
+        ...
+
+    def state_changed(self, before: Node, result: Step) -> None: ...
+
+    def outlive(self, incarnation: int) -> None: ...
+
+
+@dataclass(slots=True)
+class TakeOverTimes:
+    """Where the time of one take-over went: moments in monotonic seconds."""
+
+    last_heard_s: float | None
+    beats_missed: int
+    deadline_s: float | None
+    decided_s: float
+    saved_s: float = 0.0
+    moved_s: float = 0.0
+
+
+class Srm(Events):
+    """One run of SRM, from its start to its stop."""
+
+    def __init__(self, host: Host, start: Start) -> None:
+        """Raises PortBusy."""
+        config, memory = host.config, host.memory
+        self.host = host
+        self.config = config
+        self.log = host.log
+        self._start = start
+        self._keyring = config.auth.keyring()
+        self.control_mark = _mark(memory.peer_control_mark)
+        self.peer = Peer(config, self._keyring, memory.incarnation, host.database, host.log)
+        node = Node(
+            state=memory.state,
+            reason=memory.reason,
+            cause=memory.cause,
+            op=max(memory.op, host.database.picture.placement_op),
+            ha=memory.ha,
+            ha_stamp=memory.ha_stamp,
+            first=config.node.id < config.peer.id,
+            policy=Policy(config.group.automatic_fallback, config.group.split_brain),
+        )
+        self._watch = HealthWatch(config.services.critical_service_delay_s)
+        self._feed_watch()
+        node = replace(node, health=self._watch.health, lasting=False)
+        self._reported_health = (node.health, node.lasting)
+        self.driver = Driver(node, self)
+        self.heartbeat = HeartbeatSocket(
+            config, self._keyring, _mark(memory.peer_heartbeat_mark), self
+        )
+        self._health_alarm = Alarm(asyncio.get_running_loop(), self.health_changed)
+        self._report_order = (0, 0)
+        self._relogin_warned = False
+        self._deadline_s: float | None = None
+        self._times: TakeOverTimes | None = None
+        self._leaving = False
+        self._saving: asyncio.Task[None] | None = None
+        self.mismatch: str | None = None
+        self.peer_since: str | None = None
+        self._peer_op = -1
+        self.since = memory.since
+
+    async def run(self) -> None:
+        """Be SRM until cancelled."""
+        self.host.journal.write({"at_s": time.monotonic(), "boot": node_to_json(self.driver.node)})
+        self.driver.put(Booted(self._start))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.driver.run(), name="driver")
+                tasks.create_task(self.heartbeat.run(), name="heartbeat")
+                tasks.create_task(self.peer.run(), name="peer")
+        finally:
+            self._health_alarm.close()
+
+    def memory_now(self) -> NodeMemory:
+        """What is to be remembered of this run when it stops in good order."""
+        return self._memory_of(self.spoken)
+
+    @property
+    def spoken(self) -> Node:
+        return self.driver.spoken
+
+    async def leave(self) -> None:
+        """Announce that the node goes down: by several heartbeats and by the control channel."""
+        self._leaving = True
+        goodbye = self.heartbeat.beat(leaving=True)
+        for _ in range(GOODBYE_BEATS - 1):
+            self.heartbeat.beat(leaving=True)
+        try:
+            await asyncio.wait_for(self.peer.say_goodbye(goodbye), GOODBYE_LIMIT_S)
+        except TimeoutError:
+            pass
+
+    # ------------------------------------------------------------ what the heartbeats tell (Events)
+
+    def heard(self, heartbeat: Heartbeat) -> None:
+        """A heartbeat that is good and new."""
+        self._report_order = (heartbeat.incarnation, heartbeat.seq)
+        self._warn_of_relogin(heartbeat.summary)
+        if heartbeat.hears_incarnation > self.host.memory.incarnation:
+            self.host.outlive(heartbeat.hears_incarnation)
+            return
+        if heartbeat.leaving:
+            self.driver.put(PeerLeft())
+            return
+        if self.heartbeat.received_count % MARK_EVERY_BEATS == 1:
+            self._save_mark()
+        self._hear(heartbeat)
+        self.peer.compare(heartbeat.summary)
+
+    def told(self, heartbeat: Heartbeat) -> None:
+        """The same report by the control channel: news, but no proof of life."""
+        order = (heartbeat.incarnation, heartbeat.seq)
+        if order <= self._report_order or self.driver.node.contact is not Contact.HEARD:
+            return
+        self._report_order = order
+        if heartbeat.leaving:
+            self.driver.put(PeerLeft())
+        else:
+            self._hear(heartbeat)
+
+    def _hear(self, heartbeat: Heartbeat) -> None:
+        if heartbeat.report.op != self._peer_op:
+            self._peer_op = heartbeat.report.op
+            self.peer_since = now_text()
+        events = understand(self.driver.node, heartbeat.report)
+        for event in events:
+            if isinstance(event, PeerMismatched):
+                self.mismatched(event.what)
+            else:
+                self.driver.put(event)
+                if isinstance(event, PeerHeard):
+                    self.mismatch = None
+
+    def peer_down(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self.driver.put(PeerDown())
+
+    def mismatched(self, what: str) -> None:
+        if what != self.mismatch:
+            self.mismatch = what
+            self.log.error("peer.mismatched", what=what)
+        if self.driver.node.state is not State.UNKNOWN:
+            self.driver.put(PeerMismatched(what))
+
+    def rejected(self, error: Rejected, source: str, count: int) -> None:
+        if count in REJECTIONS_LOGGED:
+            self.log.warning(
+                "heartbeat.rejected",
+                trigger=error.trigger.value,
+                detail=error.detail,
+                source=source,
+                count=count,
+            )
+
+    def send_failed(self, error: Exception | None) -> None:
+        if error is None:
+            self.log.info("heartbeat.send_restored")
+        else:
+            self.log.warning("heartbeat.send_failed", error=str(error))
+
+    def was_late(self, late_s: float) -> None:
+        self.log.warning("node.was_late", late_s=round(late_s, 3))
+
+    def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
+        """The heartbeat that tells what we now say of ourselves."""
+        host, memory = self.host, self.host.memory
+        picture = host.database.picture
+        me = self.config.node.id
+        activated = {row.name for row in self.config.services.service if row.enabled}
+        down = tuple(
+            status.name
+            for status in host.supervisor.statuses()
+            if status.critical
+            and status.name in activated
+            and status.state is not ServiceState.STARTED
+        )
+        return Heartbeat(
+            sender=me,
+            group=self.config.group.name,
+            boot_id=memory.boot_id,
+            incarnation=memory.incarnation,
+            seq=seq,
+            leaving=self._leaving,
+            hears_incarnation=hears[0],
+            hears_seq=hears[1],
+            report=self.spoken.report(),
+            summary=Summary(
+                assigned=picture.assigned_to(me),
+                served=self.served_count(),
+                services_down=cut_services(down),
+                database=host.database.ok,
+                db_id=picture.db_id,
+                users_revision=picture.revision,
+                placement_op=picture.placement_op,
+                relogin=(
+                    int(self.config.relogin.lower_limit_s),
+                    int(self.config.relogin.upper_limit_s),
+                ),
+            ),
+        )
+
+    def served_count(self) -> int:
+        """Users that this node serves at this moment."""
+        return served_count(self.spoken, self.host)
+
+    def _warn_of_relogin(self, summary: Summary) -> None:
+        ours = (int(self.config.relogin.lower_limit_s), int(self.config.relogin.upper_limit_s))
+        if summary.relogin != ours and not self._relogin_warned:
+            self._relogin_warned = True
+            self.log.warning(
+                "config.warning",
+                key="relogin",
+                problem=f"client re-login limits are {ours} here and {summary.relogin} at the peer;"
+                " they must be equal",
+            )
+
+    # ------------------------------------------------------------ health
+
+    def health_changed(self) -> None:
+        """Services or database changed, or the delay may have passed: tell the machine."""
+        self._feed_watch()
+        now = (self._watch.health, self._watch.lasting)
+        if now != self._reported_health:
+            self._reported_health = now
+            self.driver.put(HealthChanged(*now))
+        due_s = self._watch.due_at_s()
+        if due_s is None:
+            self._health_alarm.cancel()
+        else:
+            self._health_alarm.set(due_s)
+
+    def _feed_watch(self) -> None:
+        self._watch = self._watch.feed(
+            database_ok=self.host.database.ok,
+            services_ok=self.host.supervisor.critical_ok,
+            now_s=time.monotonic(),
+        )
+
+    def _give_new_delay(self) -> None:
+        """Services were ordered to start: they have the whole delay to come up."""
+        self._watch = HealthWatch(self.config.services.critical_service_delay_s)
+        self._reported_health = (self.driver.node.health, self.driver.node.lasting)
+        self.health_changed()
+
+    # ------------------------------------------------------------ what the driver orders (Shell)
+
+    def stepped(self, before: Node, event: Event, result: Step, at_s: float) -> None:
+        after = result.node
+        self.host.journal.write(
+            {
+                "at_s": at_s,
+                "event": event_to_json(event),
+                "then": [after.state.name, after.reason.value, after.op],
+            }
+        )
+        self.heartbeat.follow(before, result.node)
+        if result.node.op != before.op and result.node.state is State.TAKING_OVER:
+            presence = self.heartbeat.presence()
+            self._times = TakeOverTimes(
+                last_heard_s=self.heartbeat.last_heard_s,
+                beats_missed=presence.beats_missed,
+                deadline_s=self._deadline_s if isinstance(event, PeerDown) else None,
+                decided_s=at_s,
+            )
+
+    async def save(self, node: Node) -> None:
+        if node.op != self.host.memory.op:
+            self.since = now_text()
+        await self._store(self._memory_of(node))
+        if self._times is not None and not self._times.saved_s:
+            self._times.saved_s = time.monotonic()
+
+    def _memory_of(self, node: Node) -> NodeMemory:
+        return self._with_marks(
+            replace(
+                self.host.memory,
+                state=node.state,
+                reason=node.reason,
+                cause=node.cause,
+                op=node.op,
+                since=self.since,
+                ha=node.ha,
+                ha_stamp=node.ha_stamp,
+            )
+        )
+
+    def _with_marks(self, memory: NodeMemory) -> NodeMemory:
+        # A mark that anybody could have moved must not outlive this run.
+        durable = self._keyring.mode is AuthMode.REQUIRE
+        return replace(
+            memory,
+            peer_heartbeat_mark=mark_to_json(self.heartbeat.mark) if durable else None,
+            peer_control_mark=mark_to_json(self.control_mark) if durable else None,
+        )
+
+    async def _store(self, memory: NodeMemory) -> None:
+        try:
+            await asyncio.wait_for(self.host.store(memory), SAVE_LIMIT_S)
+        except (OSError, TimeoutError) as error:
+            self.log.error(
+                "node.save_failed",
+                state=memory.state.name,
+                op=memory.op,
+                error=str(error) or f"no answer within {SAVE_LIMIT_S} s",
+            )
+
+    def _save_mark(self) -> None:
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._store_marks(), name="save mark")
+
+    async def _store_marks(self) -> None:
+        """Beside the newest state that was ordered to be stored, never an older one."""
+        await self._store(self._with_marks(self.host.memory))
+
+    def tell(self) -> None:
+        if not self._leaving:
+            self.peer.tell(self.heartbeat.beat())
+
+    def spoke(self, before: Node, result: Step) -> None:
+        if (before.state, before.reason, before.op) != (
+            result.node.state,
+            result.node.reason,
+            result.node.op,
+        ):
+            self.host.state_changed(before, result)
+        if before.contact is not result.node.contact:
+            self._log_contact(result.node)
+        if result.node.state is State.BACKUP and before.state is State.TAKING_OVER:
+            self._log_take_over(result.node)
+
+    async def start_services(self) -> None:
+        self._give_new_delay()
+        await self.host.supervisor.start_all()
+        await self.host.database.start()
+
+    async def stop_services(self) -> None:
+        await self.host.supervisor.stop_all()
+
+    async def move_users(self, order: MoveUsers) -> None:
+        """Move the users, at the configured pace, and have the peer know."""
+        config, picture = self.config, self.host.database.picture
+        me, peer = config.node.id, config.peer.id
+        homes = {me: me, peer: me if order.to is Destination.HERE else peer}
+        moved = sum(
+            picture.assigned_to(home)
+            for home, to in homes.items()
+            if picture.serving_of(home) != to
+        )
+        await asyncio.wait_for(self._move(homes, order.op, moved), config.users.move_limit_s)
+        if self._times is not None and order.to is Destination.HERE:
+            self._times.moved_s = time.monotonic()
+        self.log.info("users.moved", op=order.op, to=order.to.value, moved_count=moved)
+        self.peer.placement_changed()
+
+    async def _move(self, homes: dict[str, str], op: int, moved_count: int) -> None:
+        rate_per_s = self.config.users.move_rate_per_s
+        if rate_per_s > 0:
+            await asyncio.sleep(moved_count / rate_per_s)
+        await self.host.database.use(
+            lambda database: database.move(homes, op=op, by=self.config.node.id)
+        )
+
+    def order_failed(self, order: Order, op: int, error: Exception) -> None:
+        self.log.error(
+            "order.failed", order=order.value, op=op, error=str(error) or type(error).__name__
+        )
+
+    def timer_s(self, timer: Timer, node: Node) -> float:
+        config = self.config
+        if timer is Timer.FALLBACK:
+            return config.group.automatic_fallback_wait_s
+        stay_s = config.limits.transition_s
+        if node.state is State.INITIALIZING:
+            # Services may need their delay, and the peer its own start, before we find our place.
+            stay_s += (
+                config.heartbeat.initialization_keep_alive_timeout_s
+                + config.services.critical_service_delay_s
+            )
+        return stay_s
+
+    # ------------------------------------------------------------ records
+
+    def _log_contact(self, node: Node) -> None:
+        presence = self.heartbeat.presence()
+        match node.contact:
+            case Contact.HEARD:
+                self.log.info(
+                    "peer.heard", peer_state=_name(node), incarnation=self._report_order[0]
+                )
+                self.peer.placement_changed()
+            case Contact.SILENT:
+                self.log.warning(
+                    "peer.down",
+                    silent_s=round(presence.silent_s, 4),
+                    beats_missed=presence.beats_missed,
+                )
+            case Contact.LEFT:
+                self.log.warning("peer.left", peer_state=_name(node))
+            case Contact.NEVER:
+                return
+        if node.contact is not Contact.HEARD and serving(node) is Serving.NOBODY:
+            self.log.error("users.unserved", state=node.state.name, reason=node.reason.value)
+
+    def _log_take_over(self, node: Node) -> None:
+        """The decomposition of a take-over: last beat, beats missed, deadline, decision, users."""
+        times, self._times = self._times, None
+        now_s = time.monotonic()
+        if times is None:
+            return
+        heard_s = times.last_heard_s
+        moved_s = times.moved_s or now_s
+        self.log.info(
+            "failover.completed",
+            op=node.op,
+            reason=node.reason.value,
+            from_node=self.config.peer.id,
+            to_node=self.config.node.id,
+            last_beat_to_decision_s=None
+            if heard_s is None
+            else round(times.decided_s - heard_s, 6),
+            beats_missed=times.beats_missed,
+            deadline_to_decision_s=None
+            if times.deadline_s is None
+            else round(times.decided_s - times.deadline_s, 6),
+            decision_to_saved_s=round(times.saved_s - times.decided_s, 6),
+            saved_to_users_moved_s=round(moved_s - times.saved_s, 6),
+            users_moved_to_backup_s=round(now_s - moved_s, 6),
+            decision_to_backup_s=round(now_s - times.decided_s, 6),
+            total_s=round(now_s - (heard_s if heard_s is not None else times.decided_s), 6),
+            services_ok=self.host.supervisor.critical_ok,
+            users_count=self.served_count(),
+        )
+
+
+def served_count(node: Node, host: Host) -> int:
+    """Users that the node serves in this state: those placed here whom the state lets it serve, if
+    its critical services and database run."""
+    if not (host.supervisor.critical_ok and host.database.ok):
+        return 0
+    picture = host.database.picture
+    me = host.config.node.id
+    match serving(node):
+        case Serving.NOBODY:
+            return 0
+        case Serving.OWN:
+            return picture.assigned_to(me) if picture.serving_of(me) == me else 0
+        case Serving.PLACED:
+            return sum(count for home, count in picture.assigned if picture.serving_of(home) == me)
+
+
+def now_text() -> str:
+    """The wall clock, for people."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _mark(stored: dict[str, object] | None) -> Mark:
+    return Mark() if stored is None else mark_from_json(stored)
+
+
+def _name(node: Node) -> str:
+    return node.peer.state.name if node.peer is not None else "?"

@@ -1,0 +1,192 @@
+"""What an operator sees: one picture of the pair as this node knows it.
+
+States and reasons are shown with Cisco's names; the numbers are those of the counter `SRMState`.
+What is not known (the users that a silent peer serves) is null, not guessed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from srmd.core import handbook
+from srmd.core.node import Node
+from srmd.core.services import ServiceState, ServiceStatus
+from srmd.core.states import Contact, Reason, State
+from srmd.core.texts import REASONS, display
+from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
+
+if TYPE_CHECKING:
+    from srmd.daemon.node import ServerNode
+
+SRM_SERVICE = "Cisco Server Recovery Manager"
+
+
+def status(node: ServerNode) -> dict[str, Any]:
+    """The answer to `GET /api/v1/status` and `srmd status --json`."""
+    srm = node.srm
+    machine = node.machine
+    mine = (machine.state, machine.reason) if srm is not None else (State.UNKNOWN, Reason.UNKNOWN)
+    theirs = shown_peer(machine) if srm is not None else None
+    match = handbook.find(mine, theirs)
+    me, other = node.config.node.id, node.config.peer.id
+    cause, action = match.cause(me, other), match.action(me, other)
+    return {
+        "group": node.config.group.name,
+        "ha_enabled": machine.ha,
+        "srm": (ServiceState.STARTED if srm is not None else ServiceState.STOPPED).value,
+        "local": {
+            "node": me,
+            **half(*mine),
+            "since": srm.since if srm is not None else node.memory.since,
+            "op": machine.op,
+            "stage": machine.stage.value,
+            "boot_id": node.memory.boot_id,
+            "incarnation": node.memory.incarnation,
+        },
+        "peer": _peer(node),
+        "services": services(node),
+        "database": {
+            "state": node.database.status.state.value,
+            "note": node.database.status.note,
+            "db_id": node.database.picture.db_id,
+            "users_revision": node.database.picture.revision,
+            "placement_op": node.database.picture.placement_op,
+        },
+        "users": _users(node),
+        "handbook": {
+            "row": match.row.n,
+            "key": match.row.key,
+            "i_am": match.i_am,
+            "stable": match.row.stable,
+            "cause": {"en": cause.en, "ja": cause.ja},
+            "action": {"en": action.en, "ja": action.ja},
+        },
+        "actions": actions(node),
+        "mismatch": srm.mismatch if srm is not None else None,
+        "faults": node.database.faults,
+        "counters": _counters(node),
+    }
+
+
+def half(state: State, reason: Reason) -> dict[str, Any]:
+    """One node's state and reason, as they are shown."""
+    return {
+        "state": display(state, reason).en,
+        "srm_state": int(state),
+        "reason": REASONS[reason].en,
+        "reason_id": reason.value,
+    }
+
+
+def shown_peer(machine: Node) -> tuple[State, Reason] | None:
+    """The peer's state as it is heard; None while it is not."""
+    if machine.contact is not Contact.HEARD or machine.peer is None:
+        return None
+    return machine.peer.state, machine.peer.reason
+
+
+def _peer(node: ServerNode) -> dict[str, Any]:
+    srm, machine = node.srm, node.machine
+    shown = shown_peer(machine) if srm is not None else None
+    lost = srm is not None and machine.contact in {Contact.SILENT, Contact.LEFT}
+    silent = (State.DOWN if lost else State.UNKNOWN, Reason.UNKNOWN)
+    presence = srm.heartbeat.presence() if srm is not None else None
+    last = srm.heartbeat.last if srm is not None else None
+    return {
+        "node": node.config.peer.id,
+        **half(*(shown or silent)),
+        "since": srm.peer_since if srm is not None and shown is not None else None,
+        "op": machine.peer.op if machine.peer is not None else None,
+        "heard": shown is not None,
+        "silent_s": None if presence is None else round(presence.silent_s, 3),
+        "beats_missed": None if presence is None else presence.beats_missed,
+        "seconds_to_peer_down": None
+        if presence is None or presence.seconds_to_peer_down is None
+        else round(presence.seconds_to_peer_down, 3),
+        "hears_us": shown is not None and machine.peer is not None and machine.peer.hears_us,
+        "control_reachable": srm.peer.reachable if srm is not None else None,
+        "boot_id": last.boot_id if last is not None else None,
+        "incarnation": last.incarnation if last is not None else None,
+        "services_down": list(last.summary.services_down) if last is not None and shown else [],
+        "database": last.summary.database if last is not None and shown else None,
+    }
+
+
+def services(node: ServerNode) -> list[dict[str, Any]]:
+    """All services of the node: the database, the critical ones, and SRM itself."""
+    running = node.srm is not None
+    rows = [_service(node.database.status), *map(_service, node.supervisor.statuses())]
+    rows.append(
+        {
+            "name": SRM_SERVICE,
+            "state": (ServiceState.STARTED if running else ServiceState.STOPPED).value,
+            "note": "" if running else node.srm_note,
+            "critical": False,
+            "pid": None,
+        }
+    )
+    return rows
+
+
+def _service(status: ServiceStatus) -> dict[str, Any]:
+    return {
+        "name": status.name,
+        "state": status.state.value,
+        "note": status.note,
+        "critical": status.critical,
+        "pid": status.pid,
+    }
+
+
+def _users(node: ServerNode) -> dict[str, Any]:
+    picture = node.database.picture
+    me, other = node.config.node.id, node.config.peer.id
+    served_there = None
+    if node.srm is not None and shown_peer(node.machine) is not None:
+        last = node.srm.heartbeat.last
+        served_there = last.summary.served if last is not None else None
+    return {
+        "assigned": {home: picture.assigned_to(home) for home in sorted((me, other))},
+        "served": {
+            name: node.served_count() if name == me else served_there
+            for name in sorted((me, other))
+        },
+        "unassigned": picture.unassigned,
+        "placement": {home: picture.serving_of(home) for home in sorted((me, other))},
+    }
+
+
+def actions(node: ServerNode) -> list[dict[str, str]]:
+    """The administrator's actions that are possible now, each with the node it names."""
+    machine = node.machine
+    if node.srm is None:
+        return []
+    me, other = node.config.node.id, node.config.peer.id
+    mine, peer, contact = machine, machine.peer, machine.contact
+    found = []
+    if may_fail_over(mine, peer, contact):
+        found.append(("failover", me))
+    if may_fall_back(mine, peer, contact):
+        found.append(("fallback", me))
+    if may_recover(mine, peer, contact):
+        found.append(("recover", me))
+    if peer is not None and contact is Contact.HEARD:
+        if may_fail_over(peer, machine.report(), contact):
+            found.append(("failover", other))
+        if may_fall_back(peer, machine.report(), contact):
+            found.append(("fallback", other))
+    return [{"action": action, "node": name} for action, name in found]
+
+
+def _counters(node: ServerNode) -> dict[str, Any]:
+    srm = node.srm
+    return {
+        "heartbeats_sent": srm.heartbeat.sent_count if srm else 0,
+        "heartbeats_received": srm.heartbeat.received_count if srm else 0,
+        "heartbeats_rejected": dict(srm.heartbeat.rejected) if srm else {},
+        "control_rejected": dict(node.control_rejected),
+        "send_error": srm.heartbeat.send_error if srm else None,
+        "transitions": node.transition_count,
+        "log_dropped": node.log_dropped(),
+        "journal_dropped": node.journal.dropped,
+    }
