@@ -131,7 +131,7 @@ class Driver:
         if todo.tell:
             self._shell.tell()
         for timer in todo.disarm:
-            self._timers.pop(timer).cancel()
+            self._disarm(timer)
         for timer in todo.arm:
             self._arm(timer)
         self._withdraw_moves()
@@ -146,6 +146,11 @@ class Driver:
         self._timers[timer] = loop.call_later(
             self._shell.timer_s(timer, self.node), self._ring, due
         )
+
+    def _disarm(self, timer: Timer) -> None:
+        handle = self._timers.pop(timer, None)  # none: it ran before SRM restarted
+        if handle is not None:
+            handle.cancel()
 
     def _ring(self, due: Event) -> None:
         if not self.put(due):

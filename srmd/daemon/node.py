@@ -248,7 +248,7 @@ class ServerNode:
         """The one record of a transition, and the alarms that Cisco raises on it."""
         after = result.node
         self.transition_count += 1
-        peer = status.shown_peer(after)
+        peer = status.shown_peer(after, self._mismatch())
         match = handbook.find((after.state, after.reason), peer)
         self.log.info(
             "node.state_changed",
@@ -280,6 +280,9 @@ class ServerNode:
         lost_each_other = before.contact in {Contact.SILENT, Contact.LEFT}
         if lost_each_other and before.state in served_both and peer and peer[0] in served_both:
             self._log_split_brain(before)
+
+    def _mismatch(self) -> str | None:
+        return self.srm.mismatch if self.srm is not None else None
 
     def _log_split_brain(self, before: Node) -> None:
         """Who served whom while both nodes served everybody."""
@@ -453,7 +456,8 @@ class ServerNode:
         if decided is None:
             return Refused("SRM is stopping, or too busy: try again", kind="unavailable")
         if decided.refusal is not None:
-            machine, peer = decided.node, status.shown_peer(decided.node)
+            machine = decided.node
+            peer = status.shown_peer(machine, self._mismatch())
             mine = display(machine.state, machine.reason).en
             theirs = display(*peer).en if peer else STATES[State.DOWN].en
             return Refused(

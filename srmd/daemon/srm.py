@@ -94,7 +94,6 @@ class Srm(Events):
         self.host = host
         self.config = config
         self.log = host.log
-        self._start = start
         self._keyring = config.auth.keyring()
         self.control_mark = _mark(memory.peer_control_mark)
         self.peer = Peer(config, self._keyring, memory.incarnation, host.database, host.log)
@@ -126,12 +125,12 @@ class Srm(Events):
         self.mismatch: str | None = None
         self.peer_since: str | None = None
         self._peer_op = -1
+        host.journal.write({"at_s": time.monotonic(), "boot": node_to_json(node)})
+        self.driver.put(Booted(start))  # before any other event: the first thing that happens
         self.since = memory.since
 
     async def run(self) -> None:
         """Be SRM until cancelled."""
-        self.host.journal.write({"at_s": time.monotonic(), "boot": node_to_json(self.driver.node)})
-        self.driver.put(Booted(self._start))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.driver.run(), name="driver")

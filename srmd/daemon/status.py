@@ -26,7 +26,7 @@ def status(node: ServerNode) -> dict[str, Any]:
     srm = node.srm
     machine = node.machine
     mine = (machine.state, machine.reason) if srm is not None else (State.UNKNOWN, Reason.UNKNOWN)
-    theirs = shown_peer(machine) if srm is not None else None
+    theirs = shown_peer(machine, srm.mismatch) if srm is not None else None
     match = handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
@@ -78,8 +78,13 @@ def half(state: State, reason: Reason) -> dict[str, Any]:
     }
 
 
-def shown_peer(machine: Node) -> tuple[State, Reason] | None:
-    """The peer's state as it is heard; None while it is not."""
+def shown_peer(machine: Node, mismatch: str | None) -> tuple[State, Reason] | None:
+    """The peer's state as it is heard; None while it is not.
+
+    A peer that does not match ours is Unknown, as we are: what it says means nothing to us.
+    """
+    if mismatch is not None and machine.state is State.UNKNOWN:
+        return State.UNKNOWN, Reason.UNKNOWN
     if machine.contact is not Contact.HEARD or machine.peer is None:
         return None
     return machine.peer.state, machine.peer.reason
@@ -87,7 +92,7 @@ def shown_peer(machine: Node) -> tuple[State, Reason] | None:
 
 def _peer(node: ServerNode) -> dict[str, Any]:
     srm, machine = node.srm, node.machine
-    shown = shown_peer(machine) if srm is not None else None
+    shown = shown_peer(machine, srm.mismatch) if srm is not None else None
     lost = srm is not None and machine.contact in {Contact.SILENT, Contact.LEFT}
     silent = (State.DOWN if lost else State.UNKNOWN, Reason.UNKNOWN)
     presence = srm.heartbeat.presence() if srm is not None else None
@@ -97,7 +102,7 @@ def _peer(node: ServerNode) -> dict[str, Any]:
         **half(*(shown or silent)),
         "since": srm.peer_since if srm is not None and shown is not None else None,
         "op": machine.peer.op if machine.peer is not None else None,
-        "heard": shown is not None,
+        "heard": presence is not None and presence.heard,
         "silent_s": None if presence is None else round(presence.silent_s, 3),
         "beats_missed": None if presence is None else presence.beats_missed,
         "seconds_to_peer_down": None
@@ -142,7 +147,7 @@ def _users(node: ServerNode) -> dict[str, Any]:
     picture = node.database.picture
     me, other = node.config.node.id, node.config.peer.id
     served_there = None
-    if node.srm is not None and shown_peer(node.machine) is not None:
+    if node.srm is not None and node.srm.heartbeat.presence().heard:
         last = node.srm.heartbeat.last
         served_there = last.summary.served if last is not None else None
     return {

@@ -765,3 +765,38 @@ def test_an_operation_number_grows_past_what_was_heard() -> None:
 
 def test_a_fresh_node_is_initializing_and_has_heard_nobody() -> None:
     assert (Node().state, Node().contact, Node().peer) == (S.INITIALIZING, Contact.NEVER, None)
+
+
+# ---------------------------------------------------------------------------- waiting for the peer
+
+
+@pytest.mark.parametrize("peer", [S.INITIALIZING, S.NORMAL, S.IDLE, S.FAILED_OVER])
+def test_r7_users_of_a_peer_that_does_not_serve_them_any_more_are_moved(peer: State) -> None:
+    play(S.TAKING_OVER, R.ON_ADMIN_REQUEST).see(hears(peer), do=[HERE])
+
+
+@pytest.mark.parametrize(
+    "state,peer",
+    [
+        (S.TAKING_OVER, S.TAKING_BACK),
+        (S.TAKING_OVER, S.FALLING_BACK),
+        (S.TAKING_OVER, S.UNKNOWN),
+        (S.TAKING_BACK, S.INITIALIZING),
+        (S.TAKING_BACK, S.UNKNOWN),
+        (S.FALLING_BACK, S.INITIALIZING),
+        (S.FALLING_BACK, S.FALLING_BACK),
+        (S.FALLING_BACK, S.UNKNOWN),
+        (S.BACKUP, S.INITIALIZING),
+        (S.BACKUP, S.NORMAL),
+        (S.BACKUP, S.FAILING_OVER),
+        (S.BACKUP, S.FALLING_BACK),
+        (S.BACKUP, S.UNKNOWN),
+        (S.IDLE, S.UNKNOWN),
+        (S.FAILED_OVER, S.UNKNOWN),
+    ],
+)
+def test_a_node_waits_for_a_peer_that_starts_or_has_yet_to_follow(
+    state: State, peer: State
+) -> None:
+    """What does not end by itself is ended by the bound of the passing state."""
+    play(state, R.ON_ADMIN_REQUEST).see(hears(peer, op=11), do=[])

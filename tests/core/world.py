@@ -403,6 +403,11 @@ class World:
                 return
         self.check("a pair that is left alone comes to rest", kept=False)
 
+    def rest(self, _: Member) -> None:
+        """For once, nothing happens for long enough."""
+        self.settle()
+        self.look_at_rest()
+
     def picture(self) -> object:
         return [(m.node, m.services, dict(m.placement)) for m in self.pair()]
 
@@ -516,9 +521,35 @@ WEIGHTS: dict[Verb, int] = {
 Plan = list[tuple[Verb, str]]
 
 
+START: Plan = [(World.start, "a"), (World.start, "b")]
+ROW_1_SCENE: Plan = [*START, (World.rest, "a")]
+MANUALLY_FAILED_OVER: Plan = [*ROW_1_SCENE, (World.ask_failover, "a"), (World.rest, "a")]
+FAILED_OVER_AND_WELL: Plan = [
+    *ROW_1_SCENE,
+    (World.break_service, "a"),
+    (World.rest, "a"),
+    (World.repair, "a"),
+    (World.rest, "a"),
+]
+SCENES: tuple[Plan, ...] = (
+    START,
+    ROW_1_SCENE,
+    MANUALLY_FAILED_OVER,
+    FAILED_OVER_AND_WELL,
+    [*ROW_1_SCENE, (World.ask_failover, "a"), (World.exchange, "b")],
+    [*MANUALLY_FAILED_OVER, (World.ask_fallback, "a"), (World.exchange, "b")],
+    [*FAILED_OVER_AND_WELL, (World.ask_fallback, "a"), (World.carry_out, "a")],
+)
+"""Where plans begin, with a as the home side or b."""
+
+
 def draw(chance: random.Random, length: int) -> Plan:
+    """A scene, then verbs at random."""
+    scene = chance.choice(SCENES)
+    if chance.random() < 0.5:
+        scene = [(verb, "b" if name == "a" else "a") for verb, name in scene]
     verbs = chance.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=length)
-    return [(verb, chance.choice("ab")) for verb in verbs]
+    return [*scene, *((verb, chance.choice("ab")) for verb in verbs)]
 
 
 def perform(world: World, plan: Iterable[tuple[Verb, str]]) -> None:
