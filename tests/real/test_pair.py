@@ -1,0 +1,285 @@
+"""What a pair of real daemons promises beyond the rows: nothing lost, left, or wrongly blamed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srmd.client import Rejected
+from srmd.core.machine import Step
+from srmd.core.node import Node
+from srmd.core.transitions import step
+from srmd.lab.pair import LabNode, LabPair, processes_of
+from srmd.wire.journal import event_from_json, node_from_json
+from tests.real.conftest import NORMAL, USERS, Story
+
+HALF = USERS // 2
+PROXY = "Cisco SIP Proxy"
+
+
+def records(node: LabNode, event: str) -> list[dict[str, Any]]:
+    lines = node.log_file.read_text().splitlines()
+    parsed = [json.loads(line) for line in lines if line.startswith("{")]
+    return [record for record in parsed if record["event"] == event]
+
+
+def test_a_frozen_node_does_not_blame_its_peer_and_yields(story: Story) -> None:
+    """SIGSTOP longer than the timeout: the peer takes over; the frozen one wakes up and follows."""
+    story.x.suspend()
+    try:
+        story.pair.wait_until(
+            "the peer took over", lambda: story.y.status()["local"]["srm_state"] == 4
+        )
+    finally:
+        story.x.resume()
+    story.reaches("Failed Over/Peer Down", "Running in Backup Mode/Peer Down")
+    story.serve(0, USERS)
+    assert not records(story.x, "peer.down")
+    assert records(story.x, "node.was_late")
+    story.fall_back()
+
+
+def test_high_availability_is_one_switch_for_both_nodes(mirrored: Story) -> None:
+    story = mirrored
+    story.x.client.set_ha(False)
+    off = "Unknown/High Availability Not Enabled"
+    story.reaches(off, off)
+    story.row(24)
+    story.serve(HALF, HALF)
+    with pytest.raises(Rejected, match="needed"):
+        story.x.failover()
+    story.y.client.set_ha(True)
+    story.ends_at_home()
+
+
+def test_users_are_replicated_and_none_can_be_added_while_failed_over(story: Story) -> None:
+    story.x.client.import_users(b"user_id,home_node\nreplicated,a\n")
+    try:
+        story.pair.wait_until(
+            "the user at the peer", lambda: story.y.status()["users"]["assigned"]["a"] == HALF + 1
+        )
+        story.x.failover()
+        story.reaches("Idle/On Admin Request", "Running in Backup Mode/On Admin Request")
+        for node in (story.x, story.y):
+            with pytest.raises(Rejected, match="failed over"):
+                node.client.generate_users(1, "balanced", "late")
+        story.x.fallback()
+        story.reaches(NORMAL, NORMAL)
+    finally:
+        story.x.client.unassign("replicated")
+    story.ends_at_home()
+
+
+def test_an_import_with_bad_lines_changes_nothing_and_names_them_all(story: Story) -> None:
+    with pytest.raises(Rejected) as refused:
+        story.x.client.import_users(b"user_id,home_node\nfine,a\nbad,nowhere\n,a\n")
+    assert [problem["line"] for problem in refused.value.problems] == [3, 4]
+    assert story.x.status()["users"]["assigned"] == {"a": HALF, "b": HALF}
+
+
+def test_a_database_locked_by_another_process_fails_over_and_repairs(mirrored: Story) -> None:
+    """Heartbeats and timers go on meanwhile; the pair is never silent."""
+    story = mirrored
+    locker = sqlite3.connect(story.x.folder / "state" / "users.sqlite3", isolation_level=None)
+    try:
+        locker.execute("BEGIN EXCLUSIVE")
+        story.reaches(
+            "Failed Over with Critical Services Not Running/Database Failure",
+            "Running in Backup Mode/Database Failure",
+        )
+    finally:
+        locker.close()
+    story.reaches("Failed Over/Database Failure", "Running in Backup Mode/Database Failure")
+    assert not records(story.y, "peer.down")[-1:] or story.y.status()["peer"]["heard"]
+    story.fall_back()
+
+
+def test_kill_9_leaves_no_orphan(story: Story) -> None:
+    def services_of(node: LabNode) -> list[int]:
+        return [row["pid"] for row in node.status()["services"] if row["pid"]]
+
+    ours = services_of(story.x)
+    assert ours
+    story.x.kill()
+    story.pair.wait_until("its services are gone", lambda: not any(map(runs, ours)))
+    story.reaches(None, "Running in Backup Mode/Peer Down")
+    story.x.start()
+    story.reaches("Failed Over/Initialization", "Running in Backup Mode/Peer Down")
+    story.fall_back()
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"
+
+
+def test_sigterm_ends_a_node_cleanly_and_is_no_reboot(story: Story) -> None:
+    before = story.x.status()["local"]["boot_id"]
+    assert story.x.terminate() == 0
+    story.x.start()
+    assert story.x.status()["local"]["boot_id"] == before
+    story.reaches(NORMAL, NORMAL)
+    story.x.kill()
+    story.x.start()
+    assert story.x.status()["local"]["boot_id"] != before
+    shown = story.x.shown()
+    assert shown is not None
+    story.pair.wait_until(
+        "the pair has settled",
+        lambda: (
+            {node.status()["local"]["srm_state"] for node in (story.x, story.y)} in ({3}, {4, 8})
+        ),
+    )
+    if story.y.status()["local"]["srm_state"] == 4:
+        story.x.fallback()
+    story.ends_at_home()
+
+
+def test_garbage_on_every_port_changes_counters_only(story: Story) -> None:
+    before = story.x.status()["local"]["op"]
+    host, _, port = story.x.heartbeat.rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for size in range(0, 1400, 7):
+            udp.sendto(os.urandom(size), (host, int(port)))
+        udp.sendto(b"SRMD" + os.urandom(60), (host, int(port)))
+    with pytest.raises(Rejected):
+        story.x.client.call("POST", "/control/v1/report", body={"type": "ReportMessage"})
+    story.pair.wait_until(
+        "the garbage is counted",
+        lambda: sum(story.x.status()["counters"]["heartbeats_rejected"].values()) >= 100,
+    )
+    assert story.x.status()["counters"]["control_rejected"]
+    assert story.x.status()["local"]["op"] == before
+    story.ends_at_home()
+
+
+def test_a_take_over_leaves_a_record_of_where_its_time_went(mirrored: Story) -> None:
+    story = mirrored
+    story.x.kill()
+    story.reaches(None, "Running in Backup Mode/Peer Down")
+    record = records(story.y, "failover.completed")[-1]
+    assert record["reason"] == "peer_down"
+    assert record["beats_missed"] >= 8
+    assert record["last_beat_to_decision_s"] >= 0.95
+    assert 0 <= record["deadline_to_decision_s"] < 0.2
+    assert record["saved_to_users_moved_s"] >= 0.5
+    parts = ("decision_to_saved_s", "saved_to_users_moved_s", "users_moved_to_backup_s")
+    assert sum(record[part] for part in parts) == pytest.approx(
+        record["decision_to_backup_s"], abs=1e-4
+    )
+    alarm = records(story.y, "alarm.srm_failover")[-1]
+    assert (alarm["from_node"], alarm["to_node"], alarm["reason"]) == (
+        story.x.id,
+        story.y.id,
+        "Peer Down",
+    )
+    story.x.start()
+    story.reaches("Failed Over/Initialization", "Running in Backup Mode/Peer Down")
+    story.fall_back()
+
+
+def test_the_journal_replays_to_the_same_transitions(story: Story) -> None:
+    """Every input is there: the pure machine, fed with them, decides as the live one did."""
+    story.x.failover()
+    story.reaches("Idle/On Admin Request", "Running in Backup Mode/On Admin Request")
+    story.fall_back()
+    replayed = 0
+    for node in (story.x, story.y):
+        machine: Node | None = None
+        for line in (node.folder / "state" / "journal.jsonl").read_text().splitlines():
+            record = json.loads(line)
+            if "boot" in record:
+                machine = node_from_json(record["boot"])
+                continue
+            assert machine is not None
+            result: Step = step(machine, event_from_json(record["event"]))
+            machine = result.node
+            assert [machine.state.name, machine.reason.value, machine.op] == record["then"]
+            replayed += 1
+    assert replayed > 50
+
+
+def test_nothing_secret_is_in_log_or_journal(story: Story) -> None:
+    secrets = [story.x.token_file.read_text(), (story.x.folder / "k1.key").read_text()]
+    for node in (story.x, story.y):
+        for file in (node.log_file, node.folder / "state" / "journal.jsonl"):
+            text = file.read_text()
+            assert not any(secret in text for secret in secrets)
+
+
+def test_a_second_start_on_the_same_folder_or_port_is_refused_in_one_line(story: Story) -> None:
+    async def second(config: Path) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "srmd", "run", "--config", str(config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+        return process.returncode, said.decode()
+
+    code, said = asyncio.run(second(story.x.config_file))
+    assert code == 12
+    assert "in use by process" in said
+    other = story.x.folder / "other.toml"
+    other.write_text(story.x.config_file.read_text().replace('"state"', '"other"'))
+    code, said = asyncio.run(second(other))
+    assert code == 11
+    assert "in use" in said
+    assert said.count("\n") == 1
+
+
+def test_a_node_whose_memory_was_lost_is_believed_again(mirrored: Story) -> None:
+    """Its incarnation starts at 1; the peer's heartbeats tell what it was, and it starts above."""
+    story = mirrored
+    story.x.kill()
+    for file in (story.x.folder / "state").glob("node.json*"):
+        file.unlink()
+    story.reaches(None, "Running in Backup Mode/Peer Down")
+    story.x.start()
+    story.reaches("Failed Over/Initialization", "Running in Backup Mode/Peer Down")
+    assert records(story.x, "node.incarnation_lost")
+    story.fall_back()
+
+
+def test_a_pair_with_different_keys_is_unknown_on_both_nodes() -> None:
+    """R11, row 24; the right key and an SRM restart make it a pair again."""
+    pair = LabPair()
+    try:
+        wrong = pair.b.folder / "k1.key"
+        right = wrong.read_text()
+        wrong.write_text("00" * 32)
+        pair.write_configs()
+        for node in pair.nodes:
+            node.start()
+        pair.wait_for(a="Unknown/Unknown", b="Unknown/Unknown", within_s=20)
+        assert pair.a.status()["handbook"]["row"] == 24
+        assert "different secrets" in pair.a.status()["mismatch"]
+        wrong.write_text(right)
+        pair.b.client.srm("restart")
+        pair.wait_for(a=NORMAL, b=NORMAL, within_s=20)
+    finally:
+        pair.close()
+    assert not pair.left_behind
+    assert not processes_of(pair.mark)
+
+
+def test_a_node_told_to_stop_twice_stops(story: Story) -> None:
+    assert story.x.pid is not None
+    os.kill(story.x.pid, signal.SIGTERM)
+    assert story.x.terminate() == 0
+    story.x.start()
+    story.reaches(NORMAL, NORMAL)
+    story.ends_at_home()
