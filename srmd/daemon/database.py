@@ -156,8 +156,10 @@ class Database:
         loop = asyncio.get_running_loop()
         call = loop.run_in_executor(self._thread, self._work, database, work)
         try:
-            result, picture = await asyncio.wait_for(asyncio.shield(call), CALL_LIMIT_S)
+            async with asyncio.timeout(CALL_LIMIT_S):
+                result, picture = await asyncio.shield(call)
         except TimeoutError:
+            call.add_done_callback(lambda late: late.exception())  # nobody waits for it any more
             down = DatabaseDown(
                 DatabaseFault.LOCKED, f"no answer for {CALL_LIMIT_S} s", "look at the disk"
             )

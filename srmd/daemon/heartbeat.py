@@ -287,12 +287,10 @@ class HeartbeatSocket:
     async def _resolve(self) -> None:
         peer = self._config.peer.heartbeat
         try:
-            found = await asyncio.wait_for(
-                self._loop.getaddrinfo(
+            async with asyncio.timeout(RESOLVE_LIMIT_S):
+                found = await self._loop.getaddrinfo(
                     peer.host, peer.port, family=self._socket.family, type=socket.SOCK_DGRAM
-                ),
-                RESOLVE_LIMIT_S,
-            )
+                )
         except (OSError, TimeoutError) as error:
             if self._address is None:
                 self._note_sending(error)

@@ -78,7 +78,8 @@ async def _boots(config_path: Path, config: Config, log: Log) -> int:
         rebooted = True
         log.get().info("node.rebooting", reboot_s=config.node.reboot_s)
         try:
-            await asyncio.wait_for(stop.wait(), config.node.reboot_s)
+            async with asyncio.timeout(config.node.reboot_s):
+                await stop.wait()
             return OK
         except TimeoutError:
             pass

@@ -154,7 +154,8 @@ class Srm(Events):
         for _ in range(GOODBYE_BEATS - 1):
             self.heartbeat.beat(leaving=True)
         try:
-            await asyncio.wait_for(self.peer.say_goodbye(goodbye), GOODBYE_LIMIT_S)
+            async with asyncio.timeout(GOODBYE_LIMIT_S):
+                await self.peer.say_goodbye(goodbye)
         except TimeoutError:
             pass
 
@@ -363,7 +364,8 @@ class Srm(Events):
 
     async def _store(self, memory: NodeMemory) -> None:
         try:
-            await asyncio.wait_for(self.host.store(memory), SAVE_LIMIT_S)
+            async with asyncio.timeout(SAVE_LIMIT_S):
+                await self.host.store(memory)
         except (OSError, TimeoutError) as error:
             self.log.error(
                 "node.save_failed",
@@ -414,7 +416,8 @@ class Srm(Events):
             for home, to in homes.items()
             if picture.serving_of(home) != to
         )
-        await asyncio.wait_for(self._move(homes, order.op, moved), config.users.move_limit_s)
+        async with asyncio.timeout(config.users.move_limit_s):
+            await self._move(homes, order.op, moved)
         if self._times is not None and order.to is Destination.HERE:
             self._times.moved_s = time.monotonic()
         self.log.info("users.moved", op=order.op, to=order.to.value, moved_count=moved)

@@ -227,7 +227,8 @@ def test_a_second_start_on_the_same_folder_or_port_is_refused_in_one_line(story:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        async with asyncio.timeout(20):
+            _, said = await process.communicate()
         return process.returncode, said.decode()
 
     code, said = asyncio.run(second(story.x.config_file))

@@ -1,0 +1,65 @@
+"""The command line.  Commands only parse, ask the node over HTTP, and print.
+
+    parser.py     the words: commands, options, --help
+    exits.py      exit codes, and the one way to end with a message
+    target.py     which node is asked, and with which token
+    asking.py     what a node's refusal is as an exit code
+    commands.py   what each command does
+    waiting.py    the wait for an operation's end
+    explain.py    `srmd states` and `srmd explain`: the handbook at the prompt
+    output.py     tables for people, JSON for programs
+
+A command has to feel instant.  So nothing here imports the daemon, or anything slow, before it is
+needed; `srmd --help` costs argparse and no more.  tests/test_cli.py keeps it true.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from srmd.cli.exits import Exit, Failure
+
+__all__ = ["Exit", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code.  Never a traceback, unless SRMD_DEBUG is set."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # Japanese at a terminal without it
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except Failure as failure:
+        print(f"srmd: {failure}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # The terminal has just printed ^C.
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.  Python would complain again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+    except SystemExit as end:  # argparse, after --help or a wrong word
+        return end.code if isinstance(end.code, int) else Exit.USAGE
+    except Exception as bug:  # the last resort: one line instead of a traceback
+        if os.environ.get("SRMD_DEBUG"):
+            raise
+        name = type(bug).__name__
+        print(f"srmd: internal error: {name}: {bug} (SRMD_DEBUG=1 shows where)", file=sys.stderr)
+        return Exit.INTERNAL
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from srmd.cli.parser import parse  # inside the guard: Ctrl-C is quiet there too
+
+    options = parse(arguments)
+    module = importlib.import_module(f"srmd.cli.{options.module}")
+    code = getattr(module, options.function)(options)
+    assert isinstance(code, int), options.function
+    return code

@@ -1,0 +1,251 @@
+"""What each command does.  The parser names these functions; each takes the parsed options.
+
+Results go to stdout, progress and complaints to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from srmd.cli.asking import Options, asks_node
+from srmd.cli.exits import Exit, Failure
+from srmd.cli.output import as_json, services_table, status_text, table
+from srmd.cli.waiting import Ended, Wait, failed_over, ha_off, ha_on, restored, srm_settled
+from srmd.client import Client, Unreachable
+from srmd.shown import pair_of, written
+
+WATCH_S = 0.2
+"""How often `status --watch` asks."""
+IMPORT_BYTES_MAX = 8 * 1024 * 1024
+"""What the node takes; asked here too, so that a wrong file is not sent."""
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+def run(options: Options) -> int:
+    from srmd.daemon.main import run as run_node  # no other command needs asyncio
+
+    return run_node(Path(options.config))
+
+
+# ---------------------------------------------------------------------------- the pair
+
+
+@asks_node
+def status(options: Options, client: Client) -> int:
+    if options.watch:
+        return _watch(options, client)
+    answer = client.status()
+    print(as_json(answer) if options.json else status_text(answer))
+    return Exit.OK
+
+
+def _watch(options: Options, client: Client) -> int:
+    """Until Ctrl-C: a fresh page at a terminal, a record for each change elsewhere."""
+    said: object = None
+    while True:
+        try:
+            answer = client.status()
+        except Unreachable as gone:
+            if said != str(gone):
+                said = str(gone)
+                print(f"srmd: {gone}", file=sys.stderr, flush=True)
+            time.sleep(WATCH_S)
+            continue
+        pair = [(half.node, half.half, half.op) for half in pair_of(answer)]
+        if options.json and pair != said:
+            print(as_json(answer, on_one_line=True), flush=True)
+        elif not options.json and sys.stdout.isatty():
+            print(CLEAR_SCREEN + status_text(answer), flush=True)
+        elif not options.json and pair != said:
+            print(status_text(answer), end="\n\n", flush=True)
+        said = pair
+        time.sleep(WATCH_S)
+
+
+@asks_node
+def failover(options: Options, client: Client) -> int:
+    order = functools.partial(client.act, "failover", options.node)
+    return _operate(options, client, order, failed_over(options.node))
+
+
+@asks_node
+def fallback(options: Options, client: Client) -> int:
+    return _operate(
+        options, client, functools.partial(client.act, "fallback", options.node), restored
+    )
+
+
+@asks_node
+def recover(options: Options, client: Client) -> int:
+    return _operate(options, client, functools.partial(client.act, "recover"), restored)
+
+
+@asks_node
+def ha(options: Options, client: Client) -> int:
+    order = functools.partial(client.set_ha, options.enabled)
+    return _operate(options, client, order, ha_on if options.enabled else ha_off)
+
+
+@asks_node
+def srm(options: Options, client: Client) -> int:
+    order = functools.partial(client.srm, options.action)
+    if options.action == "stop":
+        print(order()["detail"])
+        return Exit.OK
+    return _operate(options, client, order, srm_settled)
+
+
+def _operate(
+    options: Options, client: Client, order: Callable[[], dict[str, Any]], ended: Ended
+) -> int:
+    """Gives the order and, unless told otherwise, waits for its end."""
+    wait = Wait(client, options.timeout)
+    wait.begin()
+    detail = order()["detail"]
+    if options.no_wait:
+        print(detail)
+        return Exit.OK
+    print(detail, file=sys.stderr, flush=True)
+    halves = sorted(pair_of(wait.until(ended)), key=lambda half: half.node)
+    print(table(("NODE", "STATE / REASON"), [(half.node, written(half.half)) for half in halves]))
+    return Exit.OK
+
+
+@asks_node
+def power(options: Options, client: Client) -> int:
+    print(client.power(options.action)["detail"])
+    return Exit.OK
+
+
+@asks_node
+def fault(options: Options, client: Client) -> int:
+    print(client.set_fault(options.fault, options.active)["detail"])
+    return Exit.OK
+
+
+# ---------------------------------------------------------------------------- services
+
+
+@asks_node
+def service_list(options: Options, client: Client) -> int:
+    services = client.services()
+    print(as_json(services) if options.json else services_table(services))
+    return Exit.OK
+
+
+@asks_node
+def service(options: Options, client: Client) -> int:
+    name = " ".join(options.name)  # the names have blanks; quotes are easily forgotten
+    print(client.service(name, options.action, options.timeout)["detail"])
+    return Exit.OK
+
+
+# ---------------------------------------------------------------------------- users
+
+
+@asks_node
+def users_import(options: Options, client: Client) -> int:
+    return _print_change(client.import_users(_csv(options.file)))
+
+
+def _csv(file: str) -> bytes:
+    try:
+        if file == "-":
+            csv = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1)
+        else:
+            with Path(file).open("rb") as source:
+                csv = source.read(IMPORT_BYTES_MAX + 1)
+    except OSError as bad:
+        raise Failure(Exit.USAGE, f"{file}: {bad.strerror}") from bad
+    if len(csv) > IMPORT_BYTES_MAX:
+        right = f"at most {IMPORT_BYTES_MAX} bytes at once; import it in parts"
+        raise Failure(Exit.USAGE, f"{file}: {right}")
+    return csv
+
+
+@asks_node
+def users_generate(options: Options, client: Client) -> int:
+    return _print_change(client.generate_users(options.count, options.mode, options.prefix))
+
+
+@asks_node
+def users_assign(options: Options, client: Client) -> int:
+    if options.mode is not None and options.user is None:
+        return _print_change(client.assign_mode(options.mode))
+    if options.mode is None and options.home is not None:
+        return _print_change(client.assign_user(options.user, options.home))
+    raise Failure(Exit.USAGE, "users assign: either USER NODE, or --mode for all of them")
+
+
+@asks_node
+def users_unassign(options: Options, client: Client) -> int:
+    if options.all == (options.user is not None):
+        raise Failure(Exit.USAGE, "users unassign: either USER, or --all")
+    return _print_change(client.unassign(options.user))
+
+
+def _print_change(answer: dict[str, Any]) -> int:
+    counts = ", ".join(f"{key}: {value}" for key, value in answer.items() if key != "detail")
+    print(f"{answer['detail']} ({counts})" if counts else answer["detail"])
+    return Exit.OK
+
+
+@asks_node
+def users_list(options: Options, client: Client) -> int:
+    found = client.users(options.after, options.limit, options.home, options.serving)
+    if options.json:
+        print(as_json(list(found)))
+        return Exit.OK
+    rows = [(user["user_id"], user["home_node"], user["serving_node"]) for user in found]
+    print(table(("USER", "HOME", "SERVED BY"), rows))
+    return Exit.OK
+
+
+@asks_node
+def users_topology(options: Options, client: Client) -> int:
+    topology = client.topology()
+    if options.json:
+        print(as_json({key: value for key, value in topology.items() if key != "detail"}))
+        return Exit.OK
+    placement = topology["placement"]
+    rows = [
+        (node, counts["assigned"], counts["served"], placement.get(node, node))
+        for node, counts in sorted(topology["nodes"].items())
+    ]
+    print(table(("NODE", "ASSIGNED", "SERVED", "ITS USERS ARE SERVED BY"), rows))
+    print(f"\n{topology['total']} users, {topology['unassigned']} of them without a home node")
+    return Exit.OK
+
+
+# ---------------------------------------------------------------------------- the configuration
+
+
+def config_check(options: Options) -> int:
+    from srmd.config import ConfigError, load, plain, rows  # no other command
+
+    try:
+        loaded = load(options.file)
+    except ConfigError as bad:
+        if options.json:
+            print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))
+            return Exit.CONFIG_BAD
+        raise Failure(Exit.CONFIG_BAD, str(bad)) from bad
+    if options.json:
+        warnings = [_as_dict(warning) for warning in loaded.warnings]
+        print(as_json({"problems": [], "warnings": warnings, "values": plain(loaded.config)}))
+        return Exit.OK
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(table(("KEY", "VALUE IN EFFECT"), rows(loaded.config)))
+    return Exit.OK
+
+
+def _as_dict(problem: Any) -> dict[str, Any]:
+    from dataclasses import asdict  # see above
+
+    return asdict(problem)

@@ -1,0 +1,68 @@
+"""Which node a command talks to, and the token that it shows.
+
+What stands on the command line wins over the configuration file, and that over the environment.
+A token never stands on the command line itself: others can read it there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srmd.cli.exits import Exit, Failure
+from srmd.client import BadAddress, Client
+from srmd.secret import Secret
+
+if TYPE_CHECKING:
+    from srmd.config import Config
+
+DEFAULT_API = "http://127.0.0.1:20075"
+"""Cisco's Admin RPC Port, on this machine."""
+TOKEN_BYTES_MAX = 4096
+
+
+def client_for(options: argparse.Namespace) -> Client:
+    """Raises Failure when the address, the file or the token cannot be used."""
+    config = _config(options.config) if options.config else None
+    token = _token_of_file(options.token_file) if options.token_file else None
+    if token is None and config is not None:
+        token = config.control.token
+    if token is None and (text := os.environ.get("SRMD_TOKEN", "").strip()):
+        token = Secret(text)
+    try:
+        return Client(options.api or _api(config), token)
+    except BadAddress as bad:
+        raise Failure(Exit.USAGE, str(bad)) from bad
+
+
+def _api(config: Config | None) -> str:
+    if config is None:
+        return os.environ.get("SRMD_API") or DEFAULT_API
+    listen = config.control.listen
+    if not listen.is_wildcard:
+        return f"http://{listen}"
+    return f"http://{'[::1]' if ':' in listen.host else '127.0.0.1'}:{listen.port}"
+
+
+def _config(file: str) -> Config:
+    from srmd.config import ConfigError, load  # most commands need no file
+
+    try:
+        return load(file).config
+    except ConfigError as bad:
+        way_out = "or name the node by --api and its token by --token-file"
+        raise Failure(Exit.USAGE, f"{bad}\n  {way_out}") from bad
+
+
+def _token_of_file(file: str) -> Secret:
+    try:
+        with Path(file).open("rb") as source:
+            text = source.read(TOKEN_BYTES_MAX).decode("ascii").strip()
+    except (OSError, ValueError) as bad:
+        why = (bad.strerror if isinstance(bad, OSError) else None) or "not a line of ASCII"
+        raise Failure(Exit.USAGE, f"--token-file {file}: {why}") from bad
+    if not text or not text.isprintable():
+        raise Failure(Exit.USAGE, f"--token-file {file}: one line with the token is needed")
+    return Secret(text)

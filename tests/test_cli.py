@@ -1,0 +1,757 @@
+"""The command line: what is typed, asked of the node, printed, and returned as exit code.
+
+The node is a small HTTP server with canned answers; real nodes are in tests/lab.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srmd.cli import Exit, main, waiting
+from srmd.cli.output import columns_of, table, wrapped
+from srmd.core.states import Reason, State
+from srmd.core.texts import REASONS, STATES
+from srmd.daemon import main as daemon
+from srmd.shown import parse_half, parse_reason, parse_state
+from srmd.tables import FORMATS, render
+
+Capture = pytest.CaptureFixture[str]
+Half = tuple[State, Reason]
+
+NORMAL: Half = (State.NORMAL, Reason.NORMAL)
+FAILING_OVER: Half = (State.FAILING_OVER, Reason.ON_ADMIN_REQUEST)
+TAKING_OVER: Half = (State.TAKING_OVER, Reason.ON_ADMIN_REQUEST)
+IDLE: Half = (State.IDLE, Reason.ON_ADMIN_REQUEST)
+BACKUP: Half = (State.BACKUP, Reason.ON_ADMIN_REQUEST)
+FAILED: Half = (State.FAILED_MODE, Reason.UNKNOWN)
+INITIALIZING: Half = (State.INITIALIZING, Reason.INITIALIZATION)
+SILENT: Half = (State.DOWN, Reason.UNKNOWN)
+HA_OFF: Half = (State.UNKNOWN, Reason.HA_NOT_ENABLED)
+
+
+def status(a: Half, b: Half, op: int = 1, *, ha: bool = True) -> dict[str, Any]:
+    """What node a answers when the pair is like this."""
+
+    def half(node: str, shown: Half) -> dict[str, Any]:
+        state, reason = shown
+        return {
+            "node": node,
+            "state": STATES[state].en,
+            "srm_state": int(state),
+            "reason": REASONS[reason].en,
+            "since": None,
+            "op": op,
+        }
+
+    return {
+        "group": "lab",
+        "ha_enabled": ha,
+        "local": half("a", a),
+        "peer": {
+            **half("b", b),
+            "heard": True,
+            "silent_s": 0.1,
+            "beats_missed": 0,
+            "seconds_to_peer_down": 0.8,
+            "hears_us": True,
+        },
+        "services": [
+            {"name": "Cisco XCP Router", "state": "STARTED", "note": "", "critical": True, "pid": 7}
+        ],
+        "database": {"state": "STARTED"},
+        "users": {"assigned": {"a": 3, "b": 2}, "served": {"a": 3, "b": None}},
+        "handbook": {
+            "row": 1,
+            "key": "normal",
+            "cause": {"en": "All is well.", "ja": "正常"},
+            "action": {"en": "Nothing to do.", "ja": "なし"},
+        },
+        "actions": [{"action": "failover", "node": "a"}, {"action": "failover", "node": "b"}],
+    }
+
+
+class FakeNode:
+    """Answers as a node does; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.statuses = [status(NORMAL, NORMAL)]
+        """Given one by one; the last one again and again."""
+        self.answers: dict[str, tuple[int, Any]] = {}
+        """By method and path; everything else is 202."""
+        self.asked: list[tuple[str, Any]] = []
+        self.tokens: list[str | None] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                raw = self.rfile.read(length)
+                is_json = self.headers.get("Content-Type") == "application/json"
+                what = f"{self.command} {self.path}"
+                fake.asked.append((what, json.loads(raw) if raw and is_json else raw))
+                fake.tokens.append(self.headers.get("Authorization"))
+                code, body = fake.answer(what)
+                sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - http.server's names
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def answer(self, what: str) -> tuple[int, Any]:
+        if what in self.answers:
+            return self.answers[what]
+        if what == "GET /api/v1/status":
+            return 200, self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return 202, {"op": 2, "detail": "taken up"}
+
+    @property
+    def ordered(self) -> list[tuple[str, Any]]:
+        """What was asked, besides the status."""
+        return [asked for asked in self.asked if asked[0] != "GET /api/v1/status"]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
+    fake = FakeNode()
+    monkeypatch.setenv("SRMD_API", fake.url)
+    monkeypatch.delenv("SRMD_TOKEN", raising=False)
+    yield fake
+    fake.close()
+
+
+def srmd(*words: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "srmd", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **kwargs,
+    )
+
+
+# ---------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["failover", "--help"], ["fail"]])
+def test_what_needs_no_node_imports_nothing_heavy(words: list[str]) -> None:
+    program = f"""
+import sys
+from srmd.cli import main
+main({words!r})
+heavy = {{"aiohttp", "structlog", "asyncio", "sqlite3", "http", "ssl", "tomllib"}}
+sys.exit(90 if heavy & set(sys.modules) else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_help_lists_every_exit_code(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for code in Exit:
+        assert f"\n  {code.value:<4} " in told
+
+
+def test_the_exit_codes_of_run_are_those_of_the_daemon() -> None:
+    assert (daemon.CONFIG_BAD, daemon.PORT_BUSY) == (Exit.CONFIG_BAD, Exit.PORT_BUSY)
+    assert (daemon.STATE_LOCKED, daemon.STATE_DAMAGED) == (Exit.STATE_LOCKED, Exit.STATE_DAMAGED)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["failovr", "a"], "did you mean failover"),
+        (["service", "strat", "x"], "did you mean start or restart?"),
+        (["status", "--jsn"], "did you mean --json?"),
+        (["fault", "set", "databse"], "did you mean database?"),
+        (["service"], "which command? list, start, stop"),
+        ([], "which command? run, status"),
+        (["failover"], "NODE"),
+        (["failover", "a", "--time", "3"], "--time is not known here; did you mean --timeout?"),
+        (["failover", "a", "--timeout", "0"], "more than 0"),
+        (["failover", "a", "--timeout", "nan"], "more than 0"),
+        (["users", "generate", "0"], "a whole number from 1"),
+        (["users", "generate", "9" * 5000], "a whole number from 1"),
+        (["users", "assign"], "either USER NODE, or --mode"),
+        (["users", "assign", "alice"], "either USER NODE, or --mode"),
+        (["users", "unassign"], "either USER, or --all"),
+        (["explain", "Idle/Normal"], "two halves"),
+        (["status", "--api", "localhost:80"], "an address is http://host:port"),
+        (["status", "--api", "http://a:99999"], "an address is http://host:port"),
+        (["status", "--token-file", "no-such-file"], "No such file"),
+        (["status", "--config", "no-such-file"], "name a file that can be read"),
+        (["users", "import", "no-such-file"], "No such file"),
+    ],
+)
+def test_a_wrong_word_is_told_with_what_was_probably_meant(
+    words: list[str], told: str, capsys: Capture
+) -> None:
+    assert main(words) == Exit.USAGE
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == ""
+
+
+def test_a_token_cannot_be_given_on_the_command_line(capsys: Capture) -> None:
+    assert main(["ha", "enable", "--token", "secret"]) == Exit.USAGE
+    assert "did you mean --token-file?" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- node and token
+
+
+def config(tmp_path: Path, url: str, token: str = "of-the-configuration") -> Path:
+    """A configuration whose control address is that of the fake node."""
+    file = tmp_path / "node.toml"
+    file.write_text(f"""
+[node]
+id = "a"
+state_dir = "state"
+[group]
+name = "lab"
+[peer]
+id = "b"
+heartbeat = "127.0.0.1:1"
+control = "http://127.0.0.1:1"
+[control]
+listen = "{url.removeprefix("http://")}"
+token = "{token}"
+[auth.keys]
+k1 = "{"ab" * 32}"
+""")
+    return file
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_environment(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(config(tmp_path, node.url))
+    token = tmp_path / "token"
+    token.write_text("of-the-token-file\n")
+    monkeypatch.setenv("SRMD_TOKEN", "of-the-environment")
+    assert main(["fault", "set", "moves"]) == 0
+    monkeypatch.setenv("SRMD_API", "http://127.0.0.1:1")
+    assert main(["fault", "set", "moves", "--config", file]) == 0
+    assert main(["--config", file, "fault", "set", "moves", "--token-file", str(token)]) == 0
+    assert main(["--api", node.url, "fault", "set", "moves", "--config", file]) == 0
+    assert node.tokens == [
+        "Bearer of-the-environment",
+        "Bearer of-the-configuration",
+        "Bearer of-the-token-file",
+        "Bearer of-the-configuration",
+    ]
+
+
+def test_a_node_that_listens_on_all_addresses_is_asked_on_this_machine(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SRMD_API")
+    file = config(tmp_path, node.url.replace("127.0.0.1", "0.0.0.0"))
+    assert main(["status", "--config", str(file)]) == 0
+
+
+def test_without_a_node_the_address_and_the_way_out_are_told(capsys: Capture) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        assert main(["status", "--api", url]) == Exit.UNREACHABLE
+    told = capsys.readouterr().err
+    assert f"{url} does not answer as a node of srmd: connection refused" in told
+    assert "srmd run --config FILE" in told
+    assert "--api" in told
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"", b"\xff\xfe"])
+def test_another_program_at_the_address_is_no_node(
+    node: FakeNode, answer: bytes, capsys: Capture
+) -> None:
+    node.answers["GET /api/v1/status"] = (200, answer)
+    assert main(["status"]) == Exit.UNREACHABLE
+    assert "another program's port?" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    "code, exit_code",
+    [
+        (401, Exit.UNAUTHORIZED),
+        (404, Exit.USAGE),
+        (409, Exit.REFUSED),
+        (422, Exit.FAILED),
+        (500, Exit.FAILED),
+        (503, Exit.REFUSED),
+    ],
+)
+def test_every_refusal_has_its_exit_code_and_the_words_of_the_node(
+    node: FakeNode, code: int, exit_code: Exit, capsys: Capture
+) -> None:
+    node.answers["POST /api/v1/actions/failover"] = (
+        code,
+        {"error": "not like this", "needed": "both nodes in Normal"},
+    )
+    assert main(["failover", "a"]) == exit_code
+    told = capsys.readouterr().err
+    assert "not like this" in told
+    assert ("--token-file" in told) == (code == 401)
+    assert ("both nodes in Normal" in told) == (code != 401)
+
+
+def test_every_bad_line_of_an_import_is_told(
+    node: FakeNode, tmp_path: Path, capsys: Capture
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("user_id,home_node\nalice,c\n")
+    problem = {"line": 2, "value": "c", "reason": "no node of this group"}
+    node.answers["POST /api/v1/users/import"] = (422, {"error": "1 bad", "problems": [problem]})
+    assert main(["users", "import", str(users)]) == Exit.FAILED
+    assert "line 2: c: no node of this group" in capsys.readouterr().err
+    assert node.ordered == [("POST /api/v1/users/import", b"user_id,home_node\nalice,c\n")]
+
+
+# ---------------------------------------------------------------------------- what is asked
+
+
+@pytest.mark.parametrize(
+    "words, asked",
+    [
+        ("srm stop", ("POST /api/v1/srm/stop", {})),
+        ("node reboot", ("POST /api/v1/node/reboot", {})),
+        ("node shutdown", ("POST /api/v1/node/shutdown", {})),
+        ("fault set database", ("PUT /api/v1/faults/database", {})),
+        ("fault clear moves", ("DELETE /api/v1/faults/moves", b"")),
+        ("service kill Cisco XCP Router", ("POST /api/v1/services/Cisco%20XCP%20Router/kill", {})),
+        ("service block ../x?y", ("POST /api/v1/services/..%2Fx%3Fy/block", {})),
+        ("users assign alice b", ("POST /api/v1/users/assign", {"user": "alice", "home": "b"})),
+        ("users assign --mode none", ("POST /api/v1/users/assign", {"mode": "none"})),
+        ("users unassign --all", ("POST /api/v1/users/unassign", {"all": True})),
+        ("users unassign alice", ("POST /api/v1/users/unassign", {"user": "alice"})),
+        (
+            "users generate 7 --mode active-standby --prefix u",
+            (
+                "POST /api/v1/users/generate",
+                {"count": 7, "mode": "active-standby", "prefix": "u"},
+            ),
+        ),
+        ("failover a --no-wait", ("POST /api/v1/actions/failover", {"node": "a"})),
+        ("fallback b --no-wait", ("POST /api/v1/actions/fallback", {"node": "b"})),
+        ("recover --no-wait", ("POST /api/v1/actions/recover", {})),
+        ("ha disable --no-wait", ("POST /api/v1/ha", {"enabled": False})),
+        ("srm restart --no-wait", ("POST /api/v1/srm/restart", {})),
+    ],
+)
+def test_a_command_is_one_request_and_tells_the_answer(
+    node: FakeNode, words: str, asked: tuple[str, Any], capsys: Capture
+) -> None:
+    assert main(words.split()) == 0
+    assert node.ordered == [asked]
+    assert "taken up" in capsys.readouterr().out
+
+
+def test_standard_input_can_be_imported(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    node.answers["POST /api/v1/users/import"] = (200, {"detail": "imported", "imported": 1})
+    stdin = io.TextIOWrapper(io.BytesIO(b"user_id,home_node\nbob,b\n"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main(["users", "import", "-"]) == 0
+    assert node.ordered == [("POST /api/v1/users/import", b"user_id,home_node\nbob,b\n")]
+    assert capsys.readouterr().out == "imported (imported: 1)\n"
+
+
+def test_a_long_list_of_users_is_asked_for_page_by_page(node: FakeNode, capsys: Capture) -> None:
+    def user(name: str) -> dict[str, str | None]:
+        return {"user_id": name, "home_node": "a", "serving_node": None}
+
+    first, second = [user(f"u{i:04}") for i in range(1000)], [user("v")]
+    node.answers["GET /api/v1/users?limit=1000&home=a"] = (200, {"users": first, "next": "u0999"})
+    node.answers["GET /api/v1/users?after=u0999&limit=1000&home=a"] = (
+        200,
+        {"users": second, "next": None},
+    )
+    assert main(["users", "list", "--home", "a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == first + second
+
+
+def test_a_limited_list_asks_for_no_more_than_that(node: FakeNode, capsys: Capture) -> None:
+    shown = {"user_id": "alice", "home_node": None, "serving_node": None}
+    node.answers["GET /api/v1/users?limit=1"] = (200, {"users": [shown], "next": "alice"})
+    assert main(["users", "list", "--limit", "1"]) == 0
+    assert capsys.readouterr().out == "USER   HOME  SERVED BY\nalice  -     -\n"
+
+
+# ---------------------------------------------------------------------------- waiting
+
+
+@pytest.mark.parametrize(
+    "words, story",
+    [
+        ("failover a", [(NORMAL, NORMAL), (FAILING_OVER, TAKING_OVER), (IDLE, BACKUP)]),
+        ("failover b", [(NORMAL, NORMAL), (TAKING_OVER, FAILING_OVER), (BACKUP, IDLE)]),
+        ("fallback a", [(IDLE, BACKUP), (NORMAL, BACKUP), (NORMAL, NORMAL)]),
+        ("fallback a", [(IDLE, SILENT), (BACKUP, SILENT)]),
+        ("recover", [(FAILED, FAILED), (INITIALIZING, FAILED), (NORMAL, NORMAL)]),
+        ("ha enable", [(HA_OFF, HA_OFF), (INITIALIZING, HA_OFF), (NORMAL, NORMAL)]),
+        ("srm restart", [(NORMAL, NORMAL), (INITIALIZING, NORMAL), (NORMAL, NORMAL)]),
+    ],
+)
+def test_a_command_ends_when_its_pair_is_reached(
+    node: FakeNode, words: str, story: list[tuple[Half, Half]], capsys: Capture
+) -> None:
+    node.statuses = [status(a, b, op) for op, (a, b) in enumerate(story)]
+    assert main([*words.split(), "--timeout", "20"]) == 0
+    assert len(node.statuses) == 1
+    captured = capsys.readouterr()
+    told = [line for line in captured.err.splitlines() if line.startswith("  a ")]
+    assert len(told) == len(story) - 1  # each change is told once
+    for half, name in zip(story[-1], "ab", strict=True):
+        assert f"{name}     {STATES[half[0]].en}" in captured.out
+
+
+def test_disabling_ends_when_both_are_unknown(node: FakeNode) -> None:
+    node.statuses = [
+        status(NORMAL, NORMAL),
+        status(HA_OFF, NORMAL, 2, ha=False),
+        status(HA_OFF, HA_OFF, 2, ha=False),
+    ]
+    assert main(["ha", "disable"]) == 0
+    assert len(node.statuses) == 1
+
+
+@pytest.mark.parametrize(
+    "words, story",
+    [
+        ("failover a", [(NORMAL, NORMAL), (FAILING_OVER, TAKING_OVER), (FAILED, FAILED)]),
+        ("fallback a", [(IDLE, BACKUP), (FAILED, FAILED)]),
+        ("recover", [(FAILED, FAILED), (INITIALIZING, INITIALIZING), (FAILED, FAILED)]),
+    ],
+)
+def test_running_in_failed_mode_is_a_failure(
+    node: FakeNode, words: str, story: list[tuple[Half, Half]], capsys: Capture
+) -> None:
+    node.statuses = [status(a, b, op) for op, (a, b) in enumerate(story)]
+    assert main([*words.split(), "--timeout", "20"]) == Exit.FAILED
+    assert "srmd recover" in capsys.readouterr().err
+
+
+def test_a_recover_that_fails_between_two_looks_is_seen_by_its_number(node: FakeNode) -> None:
+    node.statuses = [status(FAILED, FAILED, 5), status(FAILED, FAILED, 7)]
+    assert main(["recover", "--timeout", "20"]) == Exit.FAILED
+
+
+def test_a_recover_that_has_not_begun_yet_is_no_failure(node: FakeNode, capsys: Capture) -> None:
+    node.statuses = [status(FAILED, FAILED, 5)]
+    assert main(["recover", "--timeout", "0.3"]) == Exit.TIMED_OUT
+    assert "--timeout" in capsys.readouterr().err
+
+
+def test_a_pair_that_rests_elsewhere_is_a_failure_before_the_timeout(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REST_S", 0.2)
+    node.statuses = [status(NORMAL, NORMAL, 1), status(BACKUP, SILENT, 3)]
+    assert main(["failover", "a"]) == Exit.FAILED
+
+
+def test_a_node_that_is_away_for_a_while_is_waited_for(node: FakeNode, capsys: Capture) -> None:
+    node.statuses = [status(NORMAL, NORMAL), status(INITIALIZING, NORMAL), status(NORMAL, NORMAL)]
+    looks: Iterator[tuple[int, Any]] = iter([(200, b"not"), (200, b"yet")])
+    plain: Callable[[str], tuple[int, Any]] = node.answer
+
+    def answer(what: str) -> tuple[int, Any]:
+        if what == "GET /api/v1/status" and len(node.statuses) == 2:
+            return next(looks, None) or plain(what)
+        return plain(what)
+
+    node.answer = answer  # type: ignore[method-assign]
+    assert main(["srm", "restart"]) == 0
+    assert capsys.readouterr().err.count("does not answer; still asking") == 1
+
+
+def test_a_node_that_stays_away_is_unreachable(node: FakeNode) -> None:
+    node.answers["POST /api/v1/srm/restart"] = (202, {"op": None, "detail": "restarting"})
+    first = [status(NORMAL, NORMAL)]
+
+    def answer(what: str) -> tuple[int, Any]:
+        if what == "GET /api/v1/status":
+            return (200, first.pop()) if first else (200, b"gone")
+        return 202, {"op": None, "detail": "restarting"}
+
+    node.answer = answer  # type: ignore[method-assign]
+    assert main(["srm", "restart", "--timeout", "0.3"]) == Exit.UNREACHABLE
+
+
+# ---------------------------------------------------------------------------- what is printed
+
+
+def test_the_status_is_a_page_for_people(node: FakeNode, capsys: Capture) -> None:
+    assert main(["status"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+group lab, high availability enabled
+NODE  STATE   REASON  SRMSTATE  ASSIGNED  SERVED  HEARTBEAT
+a     Normal  Normal         3         3       3  this node
+b     Normal  Normal         3         2       -  heard 0.1 s ago
+
+Row 1: All is well.
+Recommended: Nothing to do.
+Possible now: srmd failover a, srmd failover b
+
+SERVICE           STATE    CRITICAL  NOTE
+Cisco XCP Router  STARTED  yes
+Database: STARTED
+"""
+    )
+
+
+def test_the_status_for_programs_is_what_the_node_said(node: FakeNode, capsys: Capture) -> None:
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == status(NORMAL, NORMAL)
+
+
+def test_the_topology_and_the_services_are_tables_or_json(node: FakeNode, capsys: Capture) -> None:
+    topology = {
+        "nodes": {"a": {"assigned": 3, "served": 0}, "b": {"assigned": 2, "served": None}},
+        "unassigned": 1,
+        "total": 6,
+        "placement": {"a": "b", "b": "b"},
+    }
+    node.answers["GET /api/v1/users/topology"] = (200, {"detail": "topology", **topology})
+    services = status(NORMAL, NORMAL)["services"]
+    node.answers["GET /api/v1/services"] = (200, {"services": services})
+    assert main(["users", "topology"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+NODE  ASSIGNED  SERVED  ITS USERS ARE SERVED BY
+a            3       0  b
+b            2       -  b
+
+6 users, 1 of them without a home node
+"""
+    )
+    assert main(["users", "topology", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == topology
+    assert main(["service", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == services
+
+
+def test_a_column_is_as_wide_as_it_looks() -> None:
+    assert columns_of("標準 a") == 6
+    assert table(("A", "B"), [("標準", 1), ("x", None)]) == "A     B\n標準  1\nx     -"
+
+
+def test_a_command_in_a_long_line_is_not_broken() -> None:
+    lines = wrapped(f"{'word ' * 19}`srmd fallback a` and so on")
+    assert lines == ["word " * 18 + "word", "  `srmd fallback a` and so on"]
+
+
+def test_watching_tells_each_change_once_until_ctrl_c(node: FakeNode) -> None:
+    node.statuses = [status(NORMAL, NORMAL, 1), status(NORMAL, NORMAL, 1), status(IDLE, BACKUP, 2)]
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "srmd", "status", "--watch", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    seen = [json.loads(watching.stdout.readline())["local"]["state"] for _ in range(2)]
+    watching.send_signal(signal.SIGINT)
+    rest, complaint = watching.communicate(timeout=30)
+    assert seen == ["Normal", "Idle"]
+    assert watching.returncode == Exit.INTERRUPTED
+    assert rest == ""
+    assert "Traceback" not in complaint
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "srmd", "states"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == Exit.BROKEN_PIPE
+
+
+def test_japanese_does_not_stop_a_terminal_that_cannot_show_it() -> None:
+    words = ("explain", "3/normal", "3/normal", "--lang", "ja")
+    done = srmd(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_defect_is_one_line_and_its_own_exit_code(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.delenv("SRMD_DEBUG", raising=False)
+    node.answers["GET /api/v1/services"] = (200, {"services": [{"no": "name"}]})
+    assert main(["service", "list"]) == Exit.INTERNAL
+    assert capsys.readouterr().err.startswith("srmd: internal error: KeyError: 'name'")
+
+
+def test_a_node_that_does_not_answer_in_time_is_not_waited_for_longer(capsys: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        began_s = time.monotonic()
+        assert main(["--api", url, "service", "start", "x", "--timeout", "0.2"]) == Exit.TIMED_OUT
+        assert time.monotonic() - began_s < 5
+    assert "no answer within 0.2 s" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- handbook and states
+
+
+@pytest.mark.parametrize(
+    "first, second, row",
+    [
+        ("Idle/On Admin Request", "Running in Backup Mode/On Admin Request", 3),
+        ("running in backup mode / on admin request", "IDLE/on-admin-request", 3),
+        ("2/on_admin_request", "4/on_admin_request", 3),
+        ("アイドル/管理者からの要求", "バックアップモードで実行中/管理者からの要求", 3),
+        (
+            "フェールオーバー済み/重要なサービスが実行されていません/重要なサービス停止",
+            "BACKUP/重要なサービス停止",
+            12,
+        ),
+        (
+            "Failed Over with Critical Services Not Running/Critical Service Down",
+            "4/Critical Service Down",
+            12,
+        ),
+        ("down", "Running in Backup Mode/Peer Down", 16),
+        ("Running in Backup Mode/Peer Down", "-", 16),
+    ],
+)
+def test_a_pair_is_explained_however_it_is_written(
+    first: str, second: str, row: int, capsys: Capture
+) -> None:
+    assert main(["explain", first, second, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["row"] == row
+
+
+def test_the_pair_as_it_is_now_is_explained_in_either_language(
+    node: FakeNode, capsys: Capture
+) -> None:
+    node.statuses = [status(IDLE, BACKUP)]
+    assert main(["explain"]) == 0
+    english = capsys.readouterr().out
+    assert english.startswith("a Idle / On Admin Request  |  b Running in Backup Mode")
+    assert "3" in english.splitlines()[1]
+    assert "srmd fallback a" in english
+    assert main(["explain", "--lang", "ja"]) == 0
+    japanese = capsys.readouterr().out
+    assert japanese.startswith("a アイドル / 管理者からの要求")
+    assert "srmd fallback a" in japanese
+
+
+@pytest.mark.parametrize(
+    "halves, told",
+    [
+        (["Idel/Normal", "3/normal"], "did you mean Idle?"),
+        (["3/nrmal", "3/normal"], "did you mean Normal?"),
+        (["13/normal", "3/normal"], "a number from 0 to 12"),
+        (["Normal", "3/normal"], "has no reason"),
+        (["", "3/normal"], "is no state"),
+        (["down", "down"], "two silent nodes"),
+    ],
+)
+def test_what_is_no_pair_is_told_with_what_was_meant(
+    halves: list[str], told: str, capsys: Capture
+) -> None:
+    assert main(["explain", *halves]) == Exit.USAGE
+    assert told in capsys.readouterr().err
+
+
+def test_every_name_of_a_state_and_a_reason_is_read_back() -> None:
+    for state, text in STATES.items():
+        for name in (text.en, text.ja, text.en.upper(), state.name, str(int(state))):
+            assert parse_state(name) is state
+    for reason, text in REASONS.items():
+        for name in (text.en, reason.value):
+            assert parse_reason(name) is reason
+    assert parse_state("Backup Activated") is State.BACKUP
+    assert parse_half("Failover Affected Services/Auto Recover Critical Service Down") == (
+        State.FAILED_OVER_SERVICES_DOWN,
+        Reason.AUTO_RECOVER_CRITICAL_SERVICE_DOWN,
+    )
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_states_are_printed_from_the_table_itself(format_: str, capsys: Capture) -> None:
+    assert main(["states", "--format", format_]) == 0
+    assert capsys.readouterr().out == render(format_)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------- config check, run
+
+
+def test_a_good_file_is_shown_without_its_secrets(tmp_path: Path, capsys: Capture) -> None:
+    file = config(tmp_path, "http://127.0.0.1:20075", token="do-not-show-me-at-all")
+    assert main(["config", "check", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "heartbeat.keep_alive_timeout_s" in told
+    assert "(hidden)" in told
+    assert main(["config", "check", str(file), "--json"]) == 0
+    as_json = capsys.readouterr().out
+    assert json.loads(as_json)["values"]["node"]["id"] == "a"
+    assert json.loads(as_json)["problems"] == []
+    for secret in ("do-not-show-me-at-all", "ab" * 32):
+        assert secret not in told + as_json
+
+
+def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('[node]\nid = "a"\n[heartbeat]\nlisten = "nowhere"\n[nonsense]\n')
+    assert main(["config", "check", str(file)]) == Exit.CONFIG_BAD
+    told = capsys.readouterr().err
+    for key in ("node.state_dir", "heartbeat.listen", "nonsense"):
+        assert key in told
+    assert main(["config", "check", str(file), "--json"]) == Exit.CONFIG_BAD
+    assert len(json.loads(capsys.readouterr().out)["problems"]) >= 3
+
+
+def test_run_with_a_bad_file_says_so_and_ends(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[node]\n")
+    done = srmd("run", "--config", str(file))
+    assert done.returncode == Exit.CONFIG_BAD
+    assert "node.id" in done.stderr
+    assert "Traceback" not in done.stderr
