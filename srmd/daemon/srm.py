@@ -36,6 +36,7 @@ from srmd.daemon.driver import Driver
 from srmd.daemon.heartbeat import Events, HeartbeatSocket
 from srmd.daemon.peer import Peer
 from srmd.daemon.supervisor import Supervisor
+from srmd.store.database import LowerOp, UserDatabase
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary, cut_services
 from srmd.wire.journal import event_to_json, node_to_json
@@ -424,12 +425,10 @@ class Srm(Events):
         self.peer.placement_changed()
 
     async def _move(self, homes: dict[str, str], op: int, moved_count: int) -> None:
-        rate_per_s = self.config.users.move_rate_per_s
+        rate_per_s, by = self.config.users.move_rate_per_s, self.config.node.id
         if rate_per_s > 0:
             await asyncio.sleep(moved_count / rate_per_s)
-        await self.host.database.use(
-            lambda database: database.move(homes, op=op, by=self.config.node.id)
-        )
+        await self.host.database.use(lambda database: place(database, homes, op, by))
 
     def order_failed(self, order: Order, op: int, error: Exception) -> None:
         self.log.error(
@@ -501,6 +500,20 @@ class Srm(Events):
             services_ok=self.host.supervisor.critical_ok,
             users_count=self.served_count(),
         )
+
+
+def place(database: UserDatabase, homes: dict[str, str], op: int, by: str) -> None:
+    """Move the users, unless the peer's later order has placed them so already.
+
+    Both nodes order each home to itself when they start, with the same op; the one that loses the
+    tie has what it wanted.  Raises LowerOp when the later order placed them elsewhere.
+    """
+    try:
+        database.move(homes, op=op, by=by)
+    except LowerOp:
+        placed = {row.home: row.serving for row in database.placements()}
+        if any(placed.get(home, home) != serving for home, serving in homes.items()):
+            raise
 
 
 def served_count(node: Node, host: Host) -> int:
