@@ -144,7 +144,7 @@ class Database:
             if self._database is None:
                 await self._open()
             else:
-                await self.use(lambda database: database.check())
+                await self._prove()
 
     async def use(self, work: Callable[[UserDatabase], T]) -> T:
         """Do some work in the database's thread.  Raises DatabaseDown, and what the work raises."""
@@ -169,8 +169,6 @@ class Database:
             if self._database is database:
                 self._show(ServiceState.STOPPED, str(error))
             raise
-        if self._database is database:
-            self._show(ServiceState.STARTED, "")
         if picture != self.picture:
             self.picture = picture
             self._on_picture()
@@ -207,7 +205,15 @@ class Database:
             self._show(ServiceState.STOPPED, str(error))
             raise
         self._apply_faults()
+        await self._prove()
+
+    async def _prove(self) -> None:
+        """A durable write has succeeded: only that shows that the database is well.  Others may
+        read while users cannot be moved.  Raises DatabaseDown."""
+        database = self._database
         await self.use(lambda database: database.check())
+        if self._database is database:
+            self._show(ServiceState.STARTED, "")
 
     async def _close(self) -> None:
         database, self._database = self._database, None

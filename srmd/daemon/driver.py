@@ -32,6 +32,11 @@ from srmd.core.transitions import step
 INBOX_EVENTS = 1024
 """Bound of the inbox.  A node handles an event in well under a millisecond, so a full inbox is a
 fault of ours: reports are dropped then (they come again), and requests are refused."""
+FULL_INBOX_PAUSE_S = 0.1
+"""How soon a timer that found the inbox full rings again."""
+TIMER_LATE_S = 1.0
+"""A timer that rings so late tells that we were stopped, not that its time was used: it is counted
+anew (R13).  Ours; a loaded machine is late by a tenth of it at most."""
 
 
 class Shell(Protocol):
@@ -81,6 +86,9 @@ class Driver:
         )
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._orders: dict[asyncio.Task[None], Effect] = {}
+        self._asking: asyncio.Future[Step | None] | None = None
+        """Waits for the decision that is being made."""
+        self._ended = False
 
     def put(self, event: Event) -> bool:
         """Hand an event in; False when the inbox is full and the event is lost."""
@@ -97,6 +105,8 @@ class Driver:
         return await answer
 
     def _enter(self, event: Event, answer: asyncio.Future[Step | None] | None) -> bool:
+        if self._ended:
+            return False
         try:
             self._inbox.put_nowait((event, answer))
         except asyncio.QueueFull:
@@ -108,15 +118,16 @@ class Driver:
         """Decide on events until cancelled; then no timer and no order of ours is left."""
         try:
             while True:
-                event, answer = await self._inbox.get()
+                event, self._asking = await self._inbox.get()
                 result = await self._handle(event)
-                if answer is not None and not answer.done():
-                    answer.set_result(result)
+                if self._asking is not None and not self._asking.done():
+                    self._asking.set_result(result)
         finally:
+            self._ended = True
             for handle in self._timers.values():
                 handle.cancel()
-            await self._end_orders()
             self._refuse_what_waits()
+            await self._end_orders()
 
     async def _handle(self, event: Event) -> Step:
         before = self.node
@@ -142,20 +153,25 @@ class Driver:
     def _arm(self, timer: Timer) -> None:
         op = self.node.op
         due = StayExpired(op) if timer is Timer.STAY else FallbackDue(op)
+        due_s = time.monotonic() + self._shell.timer_s(timer, self.node)
+        self._ring_at(due_s, timer, due)
+
+    def _ring_at(self, due_s: float, timer: Timer, due: Event) -> None:
         loop = asyncio.get_running_loop()
-        self._timers[timer] = loop.call_later(
-            self._shell.timer_s(timer, self.node), self._ring, due
-        )
+        wait_s = due_s - time.monotonic()
+        self._timers[timer] = loop.call_later(wait_s, self._ring, due_s, timer, due)
 
     def _disarm(self, timer: Timer) -> None:
         handle = self._timers.pop(timer, None)  # none: it ran before SRM restarted
         if handle is not None:
             handle.cancel()
 
-    def _ring(self, due: Event) -> None:
-        if not self.put(due):
-            loop = asyncio.get_running_loop()
-            loop.call_later(1.0, self._ring, due)
+    def _ring(self, due_s: float, timer: Timer, due: Event) -> None:
+        now_s = time.monotonic()
+        if now_s - due_s > TIMER_LATE_S:  # we were stopped, and what ended meanwhile is still unread
+            self._ring_at(now_s + self._shell.timer_s(timer, self.node), timer, due)
+        elif not self.put(due):
+            self._ring_at(now_s + FULL_INBOX_PAUSE_S, timer, due)
 
     def _withdraw_moves(self) -> None:
         """A move that the node has left behind must not become durable later."""
@@ -202,8 +218,10 @@ class Driver:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _refuse_what_waits(self) -> None:
+        answers = [self._asking]
         while not self._inbox.empty():
-            _, answer = self._inbox.get_nowait()
+            answers.append(self._inbox.get_nowait()[1])
+        for answer in answers:
             if answer is not None and not answer.done():
                 answer.set_result(None)
 

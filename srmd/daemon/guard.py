@@ -78,7 +78,8 @@ def start(command: list[str], output_w: int) -> tuple[int, str]:
                 _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() != guard_pid:
                     os._exit(1)  # The guard died before the kernel knew what to do about it.
-            for number in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                # Not only what we ignore: whoever started the daemon may have ignored others.
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(output_w, 1)
             os.dup2(output_w, 2)

@@ -528,7 +528,7 @@ class ServerNode:
             case ServiceAction.RESTART:
                 await supervisor.restart(name)
             case ServiceAction.KILL:
-                supervisor.kill(name)
+                await supervisor.kill(name)
             case ServiceAction.HANG:
                 await supervisor.hang(name)
             case ServiceAction.BLOCK:

@@ -166,9 +166,14 @@ class Service:
             if self.spec.enabled:
                 self._become(ServiceState.STOPPED, COMMANDED_OUT_OF_SERVICE)
 
-    def kill(self) -> None:
-        """Crash it: SIGKILL.  Raises NotRunning."""
-        self._running().kill()
+    async def kill(self) -> None:
+        """Crash it: SIGKILL, and see it gone, so that a start that follows finds it dead.
+
+        Raises NotRunning.
+        """
+        process = self._running()
+        process.kill()
+        await process.gone_within(KILL_S)
 
     async def hang(self) -> None:
         """Make it stop answering, while its process lives.  Raises NotRunning."""

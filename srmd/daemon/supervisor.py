@@ -107,9 +107,9 @@ class Supervisor:
         if failed:
             raise StopFailed(failed)
 
-    def kill(self, name: str) -> None:
+    async def kill(self, name: str) -> None:
         """Let it crash (SIGKILL).  Raises NotRunning."""
-        self._named(name).kill()
+        await self._named(name).kill()
 
     async def hang(self, name: str) -> None:
         """Let its process live and answer no more.  Raises NotRunning."""
