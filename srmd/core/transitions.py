@@ -839,11 +839,16 @@ AT_REST = (
     *ignore(StayExpired, because="a stable state has no bound"),
 )
 
-BUSY = (
-    *SWITCHABLE,
+NOT_NOW = (
     *refuse(FailoverRequested, needs=FAILOVER_NEEDS),
     *refuse(FallbackRequested, needs=FALLBACK_NEEDS),
     *refuse(RecoverRequested, needs=RECOVER_NEEDS),
+)
+"""No command is possible in this state."""
+
+BUSY = (
+    *SWITCHABLE,
+    *NOT_NOW,
     *ignore(
         FallbackDue, because="only a node that is Failed Over waits for the automatic fallback"
     ),
@@ -863,9 +868,7 @@ RULES: dict[State, tuple[Row, ...]] = {
             because="without high availability nothing is done about it",
         ),
         *ignore(StayExpired, FallbackDue, because="Unknown has no timers"),
-        *refuse(FailoverRequested, needs=FAILOVER_NEEDS),
-        *refuse(FallbackRequested, needs=FALLBACK_NEEDS),
-        *refuse(RecoverRequested, needs=RECOVER_NEEDS),
+        *NOT_NOW,
     ),
     S.INITIALIZING: (
         *BUSY,
@@ -963,9 +966,7 @@ RULES: dict[State, tuple[Row, ...]] = {
         on(HealthChanged, watch_as_backup, *FAILOVER_AND_OUT),
         on(PeerDown, watch_as_backup, *FAILOVER_AND_OUT),
         on(PeerLeft, watch_as_backup, *FAILOVER_AND_OUT),
-        *refuse(FailoverRequested, needs=FAILOVER_NEEDS),
-        *refuse(FallbackRequested, needs=FALLBACK_NEEDS),
-        *refuse(RecoverRequested, needs=RECOVER_NEEDS),
+        *NOT_NOW,
         *ignore(FallbackDue, because="the home node decides when it takes its users back"),
     ),
     S.IDLE: (
