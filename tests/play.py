@@ -44,7 +44,9 @@ def a_node(state: State, reason: Reason, *, peer: Report | None = None, **facts:
         "contact_before": contact,
         "peer": peer,
     }
-    return Node(**(known | facts))  # type: ignore[arg-type]
+    known |= facts
+    known.setdefault("apart", known["contact"] in {Contact.SILENT, Contact.LEFT})
+    return Node(**known)  # type: ignore[arg-type]
 
 
 def a_report(state: State, reason: Reason = Reason.NORMAL, op: int = 9, **facts: object) -> Report:

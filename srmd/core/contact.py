@@ -8,17 +8,17 @@ from srmd.core.node import Node
 HA_MISMATCH = "high availability is enabled on one node only"
 
 
-def understand(node: Node, report: Report) -> tuple[Event, ...]:
-    """The events that a report makes.
+def understand(node: Node, report: Report, *, beat: bool) -> tuple[Event, ...]:
+    """The events that a report makes; `beat`: it came by a heartbeat.
 
     High availability is one setting of the pair: the node where it was switched last (the higher
     stamp) teaches the other one.  Equal stamps that differ are two configurations that do not match
     (R11).  A report from before the switch reached the peer means nothing yet.
     """
     if report.ha_stamp > node.ha_stamp:
-        return (HaSet(report.ha, report.ha_stamp), PeerHeard(report))
+        return (HaSet(report.ha, report.ha_stamp), PeerHeard(report, beat))
     if report.ha is node.ha:
-        return (PeerHeard(report),)
+        return (PeerHeard(report, beat),)
     if report.ha_stamp == node.ha_stamp:
         return (PeerMismatched(HA_MISMATCH),)
     return ()

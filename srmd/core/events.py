@@ -51,9 +51,11 @@ class Booted:
 
 @dataclass(frozen=True, slots=True)
 class PeerHeard:
-    """The peer reported itself: heartbeat, or the same report by the control channel."""
+    """The peer reported itself."""
 
     report: Report
+    beat: bool = True
+    """By a heartbeat, which proves life; False: by the control channel, which does not."""
 
 
 @dataclass(frozen=True, slots=True)

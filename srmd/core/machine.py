@@ -130,11 +130,18 @@ def observe(node: Node, event: Event) -> Node:
     """The node with the facts that the event brings, whatever is decided on them."""
     match event:
         case PeerHeard(report):
-            return replace(node, contact=Contact.HEARD, contact_before=node.contact, peer=report)
+            knows_us = report.hears_us and report.op > node.op
+            return replace(
+                node,
+                contact=Contact.HEARD,
+                contact_before=node.contact,
+                apart=node.apart and not knows_us,
+                peer=report,
+            )
         case PeerDown():
-            return replace(node, contact=Contact.SILENT)
+            return replace(node, contact=Contact.SILENT, apart=True)
         case PeerLeft():
-            return replace(node, contact=Contact.LEFT)
+            return replace(node, contact=Contact.LEFT, apart=True)
         case HealthChanged(health, lasting):
             return replace(node, health=health, lasting=lasting)
         case _:
@@ -166,6 +173,8 @@ class Table:
         """Decide what the event does to the node."""
         if isinstance(event, ANSWERS) and event.op != node.op:
             return Step(node, why="an answer to a withdrawn order changes nothing")
+        if isinstance(event, PeerHeard) and not event.beat and node.contact is not Contact.HEARD:
+            return Step(node, why="only heartbeats prove life")
         row = self.cells[node.state, type(event)]
         step = row.decide(observe(node, event), event)
         assert step.node.state is node.state or step.node.state in row.may_lead_to, (

@@ -129,7 +129,7 @@ def give_up_users(node: Node, reason: Reason) -> Step:
 
 def restart(node: Node, start: Start) -> Step:
     """Begin anew, as SRM does when it starts: listen for the peer, have the services running."""
-    fresh = replace(node, contact=Contact.NEVER, start=start)
+    fresh = replace(node, contact=Contact.NEVER, apart=False, start=start)
     return go(fresh, State.INITIALIZING, Reason.INITIALIZATION, StartServices)
 
 
@@ -234,6 +234,8 @@ def find_place(node: Node, event: PeerHeard | PeerDown | PeerLeft | HealthChange
                 return Step(replace(node, stage=Stage.MOVING), (EACH_HOME(node.op),))
             return stay(node)
         case State.BACKUP:
+            if node.start is Start.RECOVER and peer.op < node.op:
+                return stay(node)  # from before it heard that we recover: it follows
             return become_failed_over(node, Reason.INITIALIZATION)
         case State.TAKING_BACK:
             return go(node, State.FALLING_BACK, Reason.INITIALIZATION)
@@ -453,15 +455,15 @@ def order_move(node: Node) -> Step:
 def answer_rival(node: Node, peer: Report) -> Step:
     """Both hold, or take, all users (R9).
 
-    One that has just restarted only remembers its role: it yields to one that acted.  One that has
-    heard its rival all along sees a one-way loss: the deaf rival cannot yield, so this node does.
+    One that has just restarted only remembers its role: it yields to one that acted.  One that was
+    never apart from its rival sees a one-way loss: the deaf rival cannot yield, so this node does.
     Where both had lost each other, both served.
     """
     if not peer.settled and node.contact_before is not Contact.NEVER:
         return stay(node)
     if node.contact_before is Contact.NEVER and peer.settled:
         return become_failed_over(node, Reason.INITIALIZATION)
-    if node.contact_before is Contact.HEARD:
+    if not node.apart:
         return give_up_users(node, Reason.PEER_DOWN)
     if peer.settled and peer.hears_us:
         return stay(node)

@@ -12,6 +12,8 @@ from srmd.core.events import (
     FallbackDue,
     FallbackRequested,
     HaSet,
+    PeerDown,
+    PeerHeard,
     PeerMismatched,
     RecoverRequested,
 )
@@ -356,3 +358,41 @@ def test_both_nodes_with_services_down_fail_together(pair: Oriented) -> None:
     p.repair(x).repair(y)
     p.request(x, RecoverRequested())
     ends_in_row_1(pair)
+
+
+@pytest.mark.parametrize("policy", list(SplitBrain))
+def test_old_beats_that_the_healed_network_releases_do_not_decide(policy: SplitBrain) -> None:
+    """The kernel of b held its beats while the cable was out: a hears NORMAL and Taking Over of
+    the past before the present.  It took the first for proof that it had heard b all along."""
+    pair = Pair(Policy(split_brain=policy)).start()
+    before = pair.b.node.report()
+    pair.cut(pair.a, pair.b).cut(pair.b, pair.a).miss(pair.a)
+    passing = pair.feed(pair.b, PeerDown()).node.report()
+    pair.run()
+    pair.feed(pair.a, PeerHeard(before))
+    pair.feed(pair.a, PeerHeard(passing))
+    pair.heal()
+    if policy is SplitBrain.FAIL:
+        assert pair.now == ((S.FAILED_MODE, R.UNKNOWN), (S.FAILED_MODE, R.UNKNOWN))
+        pair.request(pair.a, RecoverRequested())
+    assert pair.now == ROW_1
+
+
+def test_the_first_to_recover_is_not_stopped_by_the_old_role_of_its_peer() -> None:
+    """Policy home, uneven heal: b recovers, and hears once more that a is its backup."""
+    pair = Pair(Policy(split_brain=SplitBrain.HOME)).start()
+    pair.cut(pair.a, pair.b).cut(pair.b, pair.a).miss(pair.a).miss(pair.b)
+    old = pair.a.node.report()
+    pair.feed(pair.b, PeerHeard(old))
+    assert pair.b.node.state is S.INITIALIZING
+    pair.feed(pair.b, PeerHeard(old))
+    pair.heal()
+    assert pair.now == ROW_1
+
+
+def test_a_report_by_the_control_channel_is_no_proof_of_life() -> None:
+    pair = Pair().start()
+    pair.cut(pair.a, pair.b).cut(pair.b, pair.a).miss(pair.a).miss(pair.b)
+    before = pair.a.node
+    pair.feed(pair.a, PeerHeard(pair.b.node.report(), beat=False))
+    assert pair.a.node == before

@@ -70,7 +70,7 @@ def test_enums_come_back_as_themselves() -> None:
     [
         ({"type": "UsersMoved"}, "op: is missing"),
         ({"type": "UsersMoved", "op": "7"}, "op: '7' is not a whole number from 0 to"),
-        ({"type": "PeerHeard", "report": {}}, "report.state: is missing"),
+        ({"type": "PeerHeard", "beat": True, "report": {}}, "report.state: is missing"),
         ({"type": "Exploded"}, "type: 'Exploded' is not one of Booted, PeerHeard"),
         ({"op": 7}, "type: None is not one of"),
         ([], "message: a list of 0 is not an object"),
