@@ -1,0 +1,85 @@
+"""The fault proxy as a process: arguments, files, signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srmd.lab.faultproxy.__main__ import main
+from tests.lab.faultproxy.programs import ROOT, START_LIMIT_S, ours
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_address_and_seed_and_ends_when_it_is_told(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "srmd.lab.faultproxy", "--port", "0", "--seed", "42"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process.stdout:
+        line = process.stdout.readline()
+        assert line.startswith("faultproxy: listening on http://127.0.0.1:") or "[::1]" in line
+        assert line.endswith(" seed 42 strict\n")
+        process.send_signal(number)
+        assert process.wait(START_LIMIT_S) == 0
+
+
+def test_proxies_of_the_config_file_are_there(tmp_path: Path) -> None:
+    config = tmp_path / "proxies.json"
+    config.write_text('[{"name":"p","listen":"127.0.0.1:0","upstream":"a:1","protocol":"udp"}]')
+    with ours("--config", str(config)) as server:
+        (proxy,) = json.loads(server.ask("GET", "/proxies").body).values()
+        assert proxy["protocol"] == "udp"
+        assert proxy["enabled"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "No such file or directory; name a file that can be read"),
+        ("", "EOF; it holds an array such as"),
+        ("{}", "an object where an array is needed"),
+        ('[{"name":"p"}]', "missing required field: upstream at proxy 1"),
+        ('[{"name":"p","upstream":"a:1","listen":"nonsense"}]', "missing port in address"),
+    ],
+)
+def test_a_config_file_that_cannot_be_used_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, message: str
+) -> None:
+    config = tmp_path / "proxies.json"
+    if content is not None:
+        config.write_text(content)
+    assert main(["--port", "0", "--config", str(config)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_event_log_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--port", "0", "--events", str(tmp_path)]) == 1
+    assert "name a file that can be written" in capsys.readouterr().err
+
+
+def test_a_busy_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with ours() as server:
+        assert main(["--host", "127.0.0.1", "--port", str(server.port)]) == 1
+    assert "choose another host or port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--port", "x"], ["--port", "99999"], ["--seed", "-1"], ["x"]]
+)
+def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err
+
+
+def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "TOXIPROXY_AUTH_TOKEN", "let me in")
+    with ours() as server:
+        assert server.ask("GET", "/version").status == 401
+        assert server.ask("GET", "/version", Authorization="Bearer let me in").status == 200
