@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TOXIPROXY := v2.12.0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lab test check lint types golden bench lock clean
+.PHONY: help env demo lab test hosts toxiproxy check lint types golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -27,8 +28,21 @@ demo: env ## a pair on this machine fails over and back; ends by itself
 lab: env ## the same pair, left running for you to break
 	$(BIN)/python -m srmd.lab.demo --stay
 
-test: env ## all tests
-	$(BIN)/pytest
+test: env ## all tests that need nothing but Python
+	$(BIN)/pytest --ignore tests/netns
+
+hosts: env ## a pair on two hosts (network namespaces; needs root, iproute2 and nftables)
+	$(BIN)/pytest tests/netns
+
+toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
+	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }
+	@mkdir -p .tools/toxiproxy/module
+	GOBIN=$(CURDIR)/.tools/toxiproxy go install -ldflags "-X github.com/Shopify/toxiproxy/v2.Version=$(TOXIPROXY:v%=%)" \
+		github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY) github.com/Shopify/toxiproxy/v2/cmd/cli@$(TOXIPROXY)
+	cd .tools/toxiproxy/module && { test -f go.mod || go mod init scratch; } \
+		&& go get -t github.com/Shopify/toxiproxy/v2@$(TOXIPROXY) \
+		&& go test -c -o ../api.test github.com/Shopify/toxiproxy/v2
+	npm install --prefix .tools/node --no-audit --no-fund toxiproxy-node-client@4.1.0
 
 lint: env ## format, rules and import contracts
 	$(BIN)/ruff format --check .
