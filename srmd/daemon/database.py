@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,7 @@ class Database:
         self._database: UserDatabase | None = None
         self._moves_fail = False
         self._held = False
+        self._order = asyncio.Lock()
         self._fault: DatabaseFault | None = None
         self.picture = Picture()
         self.status = ServiceStatus(
@@ -93,27 +95,33 @@ class Database:
 
     async def start(self) -> None:
         """Open it, unless an injected fault holds it down.  Raises DatabaseDown."""
-        self._held = False
-        if self._database is not None:
-            await self.check()
-            if self.ok:
-                return
-        await self._open()
+        async with self._order:
+            self._held = False
+            if self._database is not None:
+                with suppress(DatabaseDown):  # it is opened again
+                    await self._prove()
+                if self.ok:
+                    return
+            await self._open()
 
     async def stop(self) -> None:
         """Commanded out of service."""
-        self._held = True
-        await self._close()
-        self._show(ServiceState.STOPPED, COMMANDED_OUT_OF_SERVICE)
+        await self._hold(COMMANDED_OUT_OF_SERVICE)
 
     async def crash(self) -> None:
         """The database dies; like any service it stays dead until it is started."""
-        self._held = True
-        await self._close()
-        self._show(ServiceState.STOPPED, "killed")
+        await self._hold("killed")
+
+    async def _hold(self, note: str) -> None:
+        async with self._order:
+            self._held = True
+            await self._close()
+            self._show(ServiceState.STOPPED, note)
 
     async def close(self) -> None:
-        await self._close()
+        async with self._order:
+            self._held = True
+            await self._close()
         self._thread.shutdown(wait=False)
 
     def set_fault(self, active: bool) -> None:
@@ -138,13 +146,14 @@ class Database:
 
     async def check(self) -> None:
         """See whether users could be moved now; open the database again when it can be."""
-        if self._held:
-            return
-        with suppress(DatabaseDown):  # it has been shown
-            if self._database is None:
-                await self._open()
-            else:
-                await self._prove()
+        async with self._order:
+            if self._held:
+                return
+            with suppress(DatabaseDown):  # it has been shown
+                if self._database is None:
+                    await self._open()
+                else:
+                    await self._prove()
 
     async def use(self, work: Callable[[UserDatabase], T]) -> T:
         """Do some work in the database's thread.  Raises DatabaseDown, and what the work raises."""
@@ -153,18 +162,8 @@ class Database:
             raise DatabaseDown(
                 DatabaseFault.CLOSED, "not started", f'`srmd service start "{DATABASE_SERVICE}"`'
             )
-        loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(self._thread, self._work, database, work)
         try:
-            async with asyncio.timeout(CALL_LIMIT_S):
-                result, picture = await asyncio.shield(call)
-        except TimeoutError:
-            call.add_done_callback(lambda late: late.exception())  # nobody waits for it any more
-            down = DatabaseDown(
-                DatabaseFault.LOCKED, f"no answer for {CALL_LIMIT_S} s", "look at the disk"
-            )
-            self._show(ServiceState.STOPPED, str(down))
-            raise down from None
+            result, picture = await self._in_thread(partial(self._work, database, work))
         except DatabaseDown as error:
             if self._database is database:
                 self._show(ServiceState.STOPPED, str(error))
@@ -173,6 +172,20 @@ class Database:
             self.picture = picture
             self._on_picture()
         return result
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Work of the one thread.  Raises DatabaseDown when it does not end in time.
+
+        What still waits for the thread when it is withdrawn, or overdue, is never done: a move that
+        was given up must not become durable later.
+        """
+        try:
+            async with asyncio.timeout(CALL_LIMIT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise DatabaseDown(
+                DatabaseFault.LOCKED, f"no answer for {CALL_LIMIT_S} s", "look at the disk"
+            ) from None
 
     def _work(self, database: UserDatabase, work: Callable[[UserDatabase], T]) -> tuple[T, Picture]:
         """In the thread: the work, and the picture after it."""
@@ -196,11 +209,8 @@ class Database:
     async def _open(self) -> None:
         await self._close()
         self._show(ServiceState.STARTING, "")
-        loop = asyncio.get_running_loop()
         try:
-            self._database = await loop.run_in_executor(
-                self._thread, SqliteUserDatabase.open, self._path
-            )
+            self._database = await self._in_thread(partial(SqliteUserDatabase.open, self._path))
         except DatabaseDown as error:
             self._show(ServiceState.STOPPED, str(error))
             raise
@@ -218,8 +228,8 @@ class Database:
     async def _close(self) -> None:
         database, self._database = self._database, None
         if database is not None:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, database.close)
+            with suppress(DatabaseDown):  # its thread hangs; what it does there ends with it
+                await self._in_thread(database.close)
 
     def _apply_faults(self) -> None:
         if self._database is None:

@@ -168,7 +168,9 @@ class Driver:
 
     def _ring(self, due_s: float, timer: Timer, due: Event) -> None:
         now_s = time.monotonic()
-        if now_s - due_s > TIMER_LATE_S:  # we were stopped, and what ended meanwhile is still unread
+        if (
+            now_s - due_s > TIMER_LATE_S
+        ):  # we were stopped, and what ended meanwhile is still unread
             self._ring_at(now_s + self._shell.timer_s(timer, self.node), timer, due)
         elif not self.put(due):
             self._ring_at(now_s + FULL_INBOX_PAUSE_S, timer, due)

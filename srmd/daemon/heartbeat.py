@@ -14,7 +14,9 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from srmd.config import Address, Config
 from srmd.core.detector import Detector
@@ -29,6 +31,9 @@ from srmd.wire.replay import Mark
 
 DRAIN_DATAGRAMS = 64
 """Datagrams read per wake-up, so that a flood cannot keep the loop from its other work."""
+DRAIN_LAST_DATAGRAMS = 4096
+"""Datagrams read before the peer is called down: more than a socket holds, so that its heartbeat
+counts, whatever else was sent to the port before it."""
 RECEIVE_BYTES = 65_536
 RESOLVE_INTERVAL_S = 30.0
 """How often the peer's name is looked up again."""
@@ -107,32 +112,49 @@ class HeartbeatSocket:
         )
         self._loop = asyncio.get_running_loop()
         self._socket = bind(beat.listen)
-        self._loop.add_reader(self._socket.fileno(), self._readable)
-        self._alarm = Alarm(self._loop, self._ring)
+        self._failed: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._socket.fileno(), self._guarded, self._readable)
+        self._alarm = Alarm(self._loop, partial(self._guarded, self._ring))
         self._next_beat_s = time.monotonic()
 
     async def run(self) -> None:
-        """Beat and listen until cancelled; then the socket is closed."""
+        """Beat and listen until cancelled; then the socket is closed.
+
+        Raises what a callback raised: an SRM that cannot hear or beat must not seem well.
+        """
         resolving = asyncio.create_task(self._resolve_forever(), name="resolve peer")
         try:
-            self._on_tick()
-            await asyncio.Event().wait()
+            self._guarded(self._on_tick)
+            await self._failed
         finally:
-            if self._tick is not None:
-                self._tick.cancel()
-            self._alarm.close()
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
+            self.close()
             resolving.cancel()
             await asyncio.gather(resolving, return_exceptions=True)
 
+    def close(self) -> None:
+        """Beat and listen no more.  May be called again, and when `run` has never run."""
+        if self._tick is not None:
+            self._tick.cancel()
+        self._alarm.close()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A callback of the loop: what it raises ends `run`, rather than being printed and lost."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # a defect of ours, whatever it is
+            if not self._failed.done():
+                self._failed.set_exception(error)
+
     # -------------------------------------------------------------------- sending
 
-    def beat(self, *, leaving: bool = False) -> Heartbeat:
+    def beat(self) -> Heartbeat:
         """Send one heartbeat now, out of turn or on the tick, and return it."""
         self._seq += 1
         hears = (self.mark.incarnation, self.mark.seq) if self.last is not None else (0, 0)
-        heartbeat = replace(self._events.compose(self._seq, hears), leaving=leaving)
+        heartbeat = self._events.compose(self._seq, hears)
         if self._address is not None:
             try:
                 self._socket.sendto(encode(heartbeat, self._keyring), self._address)
@@ -159,7 +181,7 @@ class HeartbeatSocket:
                 self._next_beat_s = now_s + interval_s
         # The next tick is certain before anything in this one can fail.
         self._tick = self._loop.call_later(
-            min(self._next_beat_s - now_s, TICK_MAX_S), self._on_tick
+            min(self._next_beat_s - now_s, TICK_MAX_S), self._guarded, self._on_tick
         )
         self._notice_sleep(now_s)
         if beat_due:
@@ -205,8 +227,8 @@ class HeartbeatSocket:
         self._drain()
         self._rearm()
 
-    def _drain(self) -> None:
-        for _ in range(DRAIN_DATAGRAMS):
+    def _drain(self, datagrams_max: int = DRAIN_DATAGRAMS) -> None:
+        for _ in range(datagrams_max):
             try:
                 data, source = self._socket.recvfrom(RECEIVE_BYTES)
             except (BlockingIOError, InterruptedError):
@@ -258,7 +280,7 @@ class HeartbeatSocket:
     def _ring(self) -> None:
         deadline_s = self.detector.deadline_s(self._initializing)
         self._notice_sleep(time.monotonic())
-        self._drain()
+        self._drain(DRAIN_LAST_DATAGRAMS)
         now_s = time.monotonic()
         if self.detector.is_down(now_s, self._initializing):
             self._peer_down = True
@@ -291,7 +313,7 @@ class HeartbeatSocket:
                 found = await self._loop.getaddrinfo(
                     peer.host, peer.port, family=self._socket.family, type=socket.SOCK_DGRAM
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be looked up
             if self._address is None:
                 self._note_sending(error)
             return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 from srmd.config import Config, ConfigError, load
@@ -18,6 +21,9 @@ from srmd.store.nodestate import DamagedMemory, StateDirLocked
 
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED = 0, 10, 11, 12, 13
 """Exit codes; `srmd --help` lists them."""
+THREAD_JOIN_S = 0.5
+THREADS_LIMIT_S = 3.0
+"""How long the process may need to end once its node is off, the log's last lines included."""
 
 
 def run(config_path: Path) -> int:
@@ -45,10 +51,11 @@ def run(config_path: Path) -> int:
             log = start_log(config.log, config.node.id)
         except LogError as error:
             return _refuse(CONFIG_BAD, str(error))
+        last_resort = _last_resort()
         for warning in loaded.warnings:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
-            return asyncio.run(_boots(config_path, config, log))
+            return asyncio.run(_boots(config_path, config, log, last_resort))
         except (HeartbeatPortBusy, CannotListen) as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -62,9 +69,11 @@ def run(config_path: Path) -> int:
             return _refuse(CONFIG_BAD, str(error))
         finally:
             log.close()
+            if not any(_hangs(thread) for thread in threading.enumerate()):
+                last_resort.cancel()
 
 
-async def _boots(config_path: Path, config: Config, log: Log) -> int:
+async def _boots(config_path: Path, config: Config, log: Log, last_resort: threading.Timer) -> int:
     """One boot of the node after another, until one ends otherwise than in a reboot."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -74,6 +83,7 @@ async def _boots(config_path: Path, config: Config, log: Log) -> int:
     while True:
         end = await _boot(config_path, config, log, stop, rebooted=rebooted)
         if end is not End.REBOOT:
+            last_resort.start()
             return OK
         rebooted = True
         log.get().info("node.rebooting", reboot_s=config.node.reboot_s)
@@ -83,10 +93,23 @@ async def _boots(config_path: Path, config: Config, log: Log) -> int:
             return OK
         except TimeoutError:
             pass
-        try:
-            config = load(config_path).config
-        except ConfigError as error:
-            log.get().warning("config.warning", key="file", problem=str(error))
+        config = _reloaded(config_path, config, log)
+
+
+def _reloaded(config_path: Path, config: Config, log: Log) -> Config:
+    """The configuration as it is read at a reboot; its folder stays the one that is locked."""
+    try:
+        fresh = load(config_path).config
+    except ConfigError as error:
+        log.get().warning("config.warning", key="file", problem=str(error))
+        return config
+    if fresh.node.state_dir != config.node.state_dir:
+        log.get().warning(
+            "config.warning",
+            key="node.state_dir",
+            problem=f"{fresh.node.state_dir} is used when the process starts again",
+        )
+    return replace(fresh, node=replace(fresh.node, state_dir=config.node.state_dir))
 
 
 async def _boot(
@@ -116,6 +139,24 @@ async def _boot(
 async def _end_when(stop: asyncio.Event, node: ServerNode) -> None:
     await stop.wait()
     node.end(End.STOPPED)
+
+
+def _last_resort() -> threading.Timer:
+    """Ends the process when a thread hangs in a disk or a name server: Python would wait for it.
+
+    To be started when the node is off: all that could be stored is stored then.
+    """
+    timer = threading.Timer(THREADS_LIMIT_S, os._exit, (OK,))
+    timer.daemon = True
+    return timer
+
+
+def _hangs(thread: threading.Thread) -> bool:
+    """The thread would keep the process from ending."""
+    if thread.daemon or thread is threading.main_thread():
+        return False
+    thread.join(THREAD_JOIN_S)
+    return thread.is_alive()
 
 
 def _memory(config: Config, log: Log) -> nodestate.NodeMemory | None:

@@ -47,7 +47,7 @@ from srmd.daemon.facade import (
 )
 from srmd.daemon.heartbeat import PortBusy
 from srmd.daemon.peer import CallFailed, stored_placements
-from srmd.daemon.srm import Srm, served_count
+from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_count
 from srmd.daemon.supervisor import (
     Limits,
     NotRunning,
@@ -76,7 +76,7 @@ JOURNAL_FILE = "journal.jsonl"
 RUN_DIR = "run"
 OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 OPERATIONS_REMEMBERED = 256
-"""Answers to control messages that are kept, so that one that comes twice acts once."""
+"""Answers to commands of the peer that are kept, so that one that comes twice acts once."""
 ADD_USERS_IN = frozenset({State.NORMAL, State.INITIALIZING, State.UNKNOWN})
 """Users can be added while none is failed over."""
 
@@ -149,7 +149,7 @@ class ServerNode:
             ha_stamp=self.memory.ha_stamp,
         )
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._answers: OrderedDict[str, messages.Message] = OrderedDict()
+        self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
         self._database_was_ok: bool | None = None
         self._powered_on = False
         self._restarting: asyncio.Task[None] | None = None
@@ -161,10 +161,11 @@ class ServerNode:
     async def power_on(self) -> None:
         """Open the database and start SRM.  Raises OSError when the memory cannot be stored (no
         node may speak under an incarnation that it could forget), and PortBusy."""
-        with suppress(DatabaseDown):  # shown, watched, and a failure with a delay like any other
-            await self.database.start()
-        await self._start_srm(self._start)
-        self._powered_on = True
+        async with self._srm_order:
+            with suppress(DatabaseDown):  # shown, watched, a failure with a delay like any other
+                await self.database.start()
+            await self._start_srm(self._start)
+            self._powered_on = True
         self.log.info(
             "node.started",
             boot_id=self.memory.boot_id,
@@ -188,15 +189,18 @@ class ServerNode:
 
     async def power_off(self, end: End) -> None:
         """Stop everything, telling the peer if the node itself goes down; within shutdown_s."""
+        self.end(end)  # if it was an error that ended the boot: no order is taken from now on
         limit_s = self.config.limits.shutdown_s
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s), self._srm_order:
                 if end is not End.STOPPED and self.srm is not None:
                     await self.srm.leave()
                 await self._stop_srm()
                 if self._powered_on:
                     with suppress(OSError):
-                        await self.store(replace(self.memory, clean_stop=end is End.STOPPED))
+                        await self._store_within(
+                            replace(self.memory, clean_stop=end is End.STOPPED)
+                        )
                     with suppress(OrderFailed):
                         await self.supervisor.close()
                 await self.database.close()
@@ -228,6 +232,11 @@ class ServerNode:
         path = self.config.node.state_dir / nodestate.NODE_FILE
         await asyncio.get_running_loop().run_in_executor(self._disk, nodestate.save, path, memory)
 
+    async def _store_within(self, memory: NodeMemory) -> None:
+        """The same within a bound, in which a shutdown has room for two.  Raises OSError."""
+        async with asyncio.timeout(min(SAVE_LIMIT_S, self.config.limits.shutdown_s / 4)):
+            await self.store(memory)
+
     def outlive(self, incarnation: int) -> None:
         """The peer knows a later incarnation of ours than we do: our memory was lost.  Start SRM
         again above it, or the peer would take all that we say for replays."""
@@ -239,10 +248,15 @@ class ServerNode:
 
     async def _restart_above(self, incarnation: int) -> None:
         async with self._srm_order:
+            if self._end.done():
+                return
             await self._stop_srm()
             self.memory = replace(self.memory, incarnation=incarnation)
-            with suppress(OSError, PortBusy):
+            try:
                 await self._start_srm(Start.RESTART)
+            except (OSError, PortBusy) as error:
+                self.srm_note = f"not started: {str(error) or type(error).__name__}"
+                self.log.error("srm.failed", error=self.srm_note)
 
     def state_changed(self, before: Node, result: Step) -> None:
         """The one record of a transition, and the alarms that Cisco raises on it."""
@@ -331,7 +345,7 @@ class ServerNode:
         memory = replace(self.memory, incarnation=self.memory.incarnation + 1, clean_stop=False)
         if memory.ha_stamp == 0:  # never switched by command: the configuration says
             memory = replace(memory, ha=self.config.group.ha_enabled)
-        await self.store(memory)
+        await self._store_within(memory)
         srm = Srm(self, start)
         self.srm = srm
         self.srm_note = ""
@@ -344,12 +358,13 @@ class ServerNode:
         srm, task = self.srm, self._srm_task
         if srm is None or task is None:
             return
-        self._last_machine = srm.spoken
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        with suppress(OSError):
-            await self.store(srm.memory_now())
+        srm.close()  # also when its task was cancelled before it ran
+        self._last_machine = srm.spoken
         self.srm = self._srm_task = None
+        with suppress(OSError):
+            await self._store_within(srm.memory_now())
         self.log.warning("srm.stopped")
 
     def _srm_ended(self, task: asyncio.Task[None]) -> None:
@@ -393,6 +408,8 @@ class ServerNode:
 
     async def order_srm(self, action: SrmAction) -> Outcome:
         async with self._srm_order:
+            if self._end.done():
+                return self._going_down()
             if action is SrmAction.START and self.srm is not None:
                 return Done("SRM runs already")
             if action is SrmAction.STOP and self.srm is None:
@@ -405,7 +422,7 @@ class ServerNode:
                 try:
                     await self._start_srm(Start.RESTART)
                 except (OSError, PortBusy) as error:
-                    self.srm_note = f"not started: {error}"
+                    self.srm_note = f"not started: {str(error) or type(error).__name__}"
                     return Refused(f"SRM does not start: {error}", kind="unavailable")
         return Done(f"SRM: {action.value} done")
 
@@ -492,6 +509,9 @@ class ServerNode:
             needed="SRM running",
         )
 
+    def _going_down(self) -> Refused:
+        return Refused(f"{self.config.node.id} is going down", kind="unavailable")
+
     def _logged(self, what: str, node: str, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Done):
             self.log.info("command.accepted", command=what, target=node, op=outcome.op)
@@ -504,8 +524,10 @@ class ServerNode:
     async def service(self, name: str, action: ServiceAction) -> Outcome:
         if name == status.SRM_SERVICE:
             return await self._srm_as_service(action)
+        if self._end.done():
+            return self._going_down()
         starts = action in {ServiceAction.START, ServiceAction.RESTART}
-        if starts and self.machine.state is State.IDLE and self.srm is not None:
+        if starts and self._services_are_held():
             me = self.config.node.id
             text = REFUSALS["service_held"].naming(service=name, node=me).en
             return Refused(text, needed="a manual fallback")
@@ -517,6 +539,14 @@ class ServerNode:
             return Refused(str(error), kind="not_found")
         except (OrderFailed, NotRunning, DatabaseDown) as error:
             return Refused(str(error))
+
+    def _services_are_held(self) -> bool:
+        """A manual failover stops the services, and they stay so until the fallback (R2)."""
+        if self.srm is None:
+            return False
+        node = self.srm.driver.node
+        stopping = node.state is State.FAILING_OVER and node.cause is Reason.ON_ADMIN_REQUEST
+        return stopping or node.state is State.IDLE
 
     async def _supervise(self, name: str, action: ServiceAction) -> Outcome:
         supervisor = self.supervisor
@@ -666,12 +696,20 @@ class ServerNode:
     async def _changing_users(
         self, work: Callable[[UserDatabase], dict[str, Any]], done: str
     ) -> Outcome:
-        if self.machine.state not in ADD_USERS_IN:
+        if self._is_failed_over():
             return Refused(REFUSALS["users_locked"].en, needed="both nodes in Normal")
         outcome = await self._with_database(work, done)
         if isinstance(outcome, Done):
             self.log.info("users.imported", what=done, **outcome.result)
         return outcome
+
+    def _is_failed_over(self) -> bool:
+        """One of the nodes is, or may be; one that has just started knows it of its peer."""
+        machine = self.machine
+        peer = machine.peer if machine.contact is Contact.HEARD else None
+        return machine.state not in ADD_USERS_IN or (
+            peer is not None and peer.state not in ADD_USERS_IN
+        )
 
     async def _with_database(
         self, work: Callable[[UserDatabase], dict[str, Any]], done: str
@@ -748,14 +786,16 @@ class ServerNode:
             )
 
     async def _answer_once(self, srm: Srm, message: messages.Message) -> messages.Message:
-        """The answer to a message; one that was answered before is not acted upon again."""
-        if message.op in self._answers:
-            return self._answers[message.op]
-        answer = await self._answer(srm, message)
-        self._answers[message.op] = answer
+        """The answer to a message; a command that came before is not acted upon again, also while
+        its answer is still being made.  All else may be said twice, and its answers can be long."""
+        if not isinstance(message, messages.CommandMessage):
+            return await self._answer(srm, message)
+        if message.op not in self._answers:
+            answering = self._answer(srm, message)
+            self._answers[message.op] = asyncio.create_task(answering, name=f"answer {message.op}")
         while len(self._answers) > OPERATIONS_REMEMBERED:
             self._answers.popitem(last=False)
-        return answer
+        return await asyncio.shield(self._answers[message.op])
 
     async def _answer(self, srm: Srm, message: messages.Message) -> messages.Message:
         op = message.op

@@ -20,7 +20,6 @@ from srmd.store.database import UserRow as StoredUser
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.control import (
     MAX_BODY_BYTES,
-    MAX_PAGE_ROWS,
     Accepted,
     Action,
     CommandMessage,
@@ -42,7 +41,10 @@ from srmd.wire.signing import request_digest, sign_request, verify_response
 REPLICATION_PAUSE_S = 0.2
 """The least time between two attempts to replicate."""
 READ_BYTES = 65_536
-PAGES_MAX = 100
+PAGE_ROWS = 1000
+"""Users asked for at once.  A page is written and read in the loop; this one holds the heartbeats
+up by about 25 ms, one of the 2000 rows that the wire allows by 50."""
+PAGES_MAX = 200
 """Pages pulled in one go: more than a full database holds."""
 
 
@@ -86,6 +88,9 @@ class Peer:
         self._replication_due = asyncio.Event()
         self._summary: Summary | None = None
         self._push_placement = True
+        self._pulled = ("", "", -1)
+        """Which database of ours has read which of the peer's, up to which revision: all that the
+        peer has must be read again when either of them is a new one."""
         self.reachable: bool | None = None
         """Whether the last call was answered; None before the first."""
         self._session: aiohttp.ClientSession | None = None
@@ -157,10 +162,8 @@ class Peer:
     def _pull_due(self, summary: Summary) -> bool:
         if not summary.db_id:
             return False
-        seen = self._pulled
-        return seen != (summary.db_id, summary.users_revision)
-
-    _pulled: tuple[str, int] = ("", -1)
+        ours = self._database.picture.db_id
+        return self._pulled != (ours, summary.db_id, summary.users_revision)
 
     async def _replicate_forever(self) -> None:
         while True:
@@ -195,12 +198,12 @@ class Peer:
         changed = 0
         for _ in range(PAGES_MAX):
             since = await self._database.use(lambda database: database.peer_cursor(db_id))
-            page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, MAX_PAGE_ROWS))
+            page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, PAGE_ROWS))
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
             changed += await self._apply(page)
             if not page.more:
-                self._pulled = (page.db_id, page.revision)
+                self._pulled = (self._database.picture.db_id, page.db_id, page.revision)
                 break
         if changed:
             self._log.info("users.replicated", changed_count=changed, db_id=db_id)
@@ -227,7 +230,10 @@ class Peer:
             raise CallFailed("SRM is not running")
         config = self._config
         path = path_of(message)
-        body = encode_message(message)
+        try:
+            body = encode_message(message)
+        except ValueError as error:  # a name or a number of ours that the wire cannot carry
+            raise CallFailed(str(error)) from error
         self._seq += 1
         headers = sign_request(
             self._keyring,
@@ -256,7 +262,8 @@ class Peer:
                     body=answer,
                 )
                 decoded = decode_message(answer)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
             self._note(False, str(error) or type(error).__name__)
             raise CallFailed(str(error) or type(error).__name__) from error
         except (Rejected, MalformedMessage) as error:

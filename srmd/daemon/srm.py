@@ -122,6 +122,7 @@ class Srm(Events):
         self._deadline_s: float | None = None
         self._times: TakeOverTimes | None = None
         self._leaving = False
+        self._closed = False
         self._saving: asyncio.Task[None] | None = None
         self.mismatch: str | None = None
         self.peer_since: str | None = None
@@ -138,7 +139,15 @@ class Srm(Events):
                 tasks.create_task(self.heartbeat.run(), name="heartbeat")
                 tasks.create_task(self.peer.run(), name="peer")
         finally:
-            self._health_alarm.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give back what is held.  May be called again, and when `run` has never run."""
+        self._closed = True
+        self.heartbeat.close()
+        self._health_alarm.close()
+        if self._saving is not None:
+            self._saving.cancel()
 
     def memory_now(self) -> NodeMemory:
         """What is to be remembered of this run when it stops in good order."""
@@ -151,9 +160,9 @@ class Srm(Events):
     async def leave(self) -> None:
         """Announce that the node goes down: by several heartbeats and by the control channel."""
         self._leaving = True
-        goodbye = self.heartbeat.beat(leaving=True)
+        goodbye = self.heartbeat.beat()
         for _ in range(GOODBYE_BEATS - 1):
-            self.heartbeat.beat(leaving=True)
+            self.heartbeat.beat()
         try:
             async with asyncio.timeout(GOODBYE_LIMIT_S):
                 await self.peer.say_goodbye(goodbye)
@@ -163,18 +172,22 @@ class Srm(Events):
     # ------------------------------------------------------------ what the heartbeats tell (Events)
 
     def heard(self, heartbeat: Heartbeat) -> None:
-        """A heartbeat that is good and new."""
-        self._report_order = (heartbeat.incarnation, heartbeat.seq)
+        """A heartbeat that is good and new.  It may be overtaken by a report that was told."""
+        order = (heartbeat.incarnation, heartbeat.seq)
+        overtaken = order < self._report_order
+        self._report_order = max(order, self._report_order)
         self._warn_of_relogin(heartbeat.summary)
         if heartbeat.hears_incarnation > self.host.memory.incarnation:
             self.host.outlive(heartbeat.hears_incarnation)
+            return
+        if overtaken:
             return
         if heartbeat.leaving:
             self.driver.put(PeerLeft())
             return
         if self.heartbeat.received_count % MARK_EVERY_BEATS == 1:
             self._save_mark()
-        self._hear(heartbeat)
+        self._hear(heartbeat, beat=True)
         self.peer.compare(heartbeat.summary)
 
     def told(self, heartbeat: Heartbeat) -> None:
@@ -186,13 +199,13 @@ class Srm(Events):
         if heartbeat.leaving:
             self.driver.put(PeerLeft())
         else:
-            self._hear(heartbeat)
+            self._hear(heartbeat, beat=False)
 
-    def _hear(self, heartbeat: Heartbeat) -> None:
+    def _hear(self, heartbeat: Heartbeat, *, beat: bool) -> None:
         if heartbeat.report.op != self._peer_op:
             self._peer_op = heartbeat.report.op
             self.peer_since = now_text()
-        events = understand(self.driver.node, heartbeat.report)
+        events = understand(self.driver.node, heartbeat.report, beat=beat)
         for event in events:
             if isinstance(event, PeerMismatched):
                 self.mismatched(event.what)
@@ -288,6 +301,8 @@ class Srm(Events):
 
     def health_changed(self) -> None:
         """Services or database changed, or the delay may have passed: tell the machine."""
+        if self._closed:
+            return
         self._feed_watch()
         now = (self._watch.health, self._watch.lasting)
         if now != self._reported_health:

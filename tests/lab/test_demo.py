@@ -166,7 +166,8 @@ def test_the_commands_do_on_real_nodes_what_they_say(capsys: pytest.CaptureFixtu
         assert main([*asked, "ha", "enable"]) == Exit.OK
         assert main([*asked, "srm", "restart"]) == Exit.OK
         assert main([*asked, "service", "restart", "Cisco", "SIP", "Proxy"]) == Exit.OK
-        pair.wait_for(a=NORMAL, b=NORMAL)
+        offered = {"action": "failover", "node": "b"}
+        pair.wait_until("b may fail over", lambda: offered in pair.b.status()["actions"])
         assert main([*asked, "fault", "set", "moves"]) == Exit.OK
         assert main([*asked, "failover", "b"]) == Exit.FAILED
         pair.wait_for(

@@ -5,11 +5,14 @@ The faults are made by the kernel, not by a proxy of ours, and so are the errors
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
+from srmd.lab.pair import LabNode
 from tests.netns.conftest import QUICK
 from tests.netns.hosts import Host
 from tests.netns.pair import (
@@ -51,6 +54,12 @@ ONE_WAY: dict[str, tuple[Break, str | None]] = {
 """Ways in which what x sends does not reach y, and the error that x sees."""
 
 
+def split_brains(node: LabNode) -> list[dict[str, Any]]:
+    """The node's records of who served whom while both served."""
+    records = map(json.loads, node.log_file.read_text().splitlines())
+    return [record for record in records if record["event"] == "split_brain.detected"]
+
+
 def test_an_unplugged_node_runs_on_and_both_serve_everybody(story: HostStory) -> None:
     """Row 16 on either side of the cable; R9 when it is back."""
     with story.x.host.unplugged():
@@ -62,6 +71,9 @@ def test_an_unplugged_node_runs_on_and_both_serve_everybody(story: HostStory) ->
             assert node.status()["users"]["served"][node.id] == USERS
     story.reaches(SPLIT, SPLIT)
     story.serve(HALF, HALF)
+    overlaps = [record for node in (story.x, story.y) for record in split_brains(node)]
+    assert overlaps
+    assert overlaps[-1]["served_here"] == overlaps[-1]["served_there"] == USERS
     story.sends_again()
     story.x.recover()
     story.ends_at_home()

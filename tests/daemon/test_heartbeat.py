@@ -1,0 +1,346 @@
+"""The heartbeat socket: beats go out whatever is broken, and what has arrived counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from srmd.config import (
+    Address,
+    AuthConfig,
+    Config,
+    GroupConfig,
+    HeartbeatConfig,
+    NodeConfig,
+    PeerConfig,
+)
+from srmd.core.events import Report
+from srmd.core.node import Node
+from srmd.core.states import Contact, Reason, State
+from srmd.daemon import heartbeat as heartbeat_module
+from srmd.daemon.heartbeat import Events, HeartbeatSocket, PortBusy
+from srmd.secret import Secret
+from srmd.wire.heartbeat import Heartbeat, Summary, encode
+from srmd.wire.rejected import Rejected
+from srmd.wire.replay import Mark
+
+BOUND_S = 10.0
+HOST = "127.0.0.1"
+KEY = Secret(b"sixteen bytes or more")
+INTERVAL_S = 0.05
+IN_OPERATION = Node(State.NORMAL, Reason.NORMAL, Reason.NORMAL, contact=Contact.HEARD)
+SUMMARY = Summary(
+    0, 0, (), database=True, db_id="", users_revision=0, placement_op=0, relogin=(1, 2)
+)
+
+
+class Heard(Events):
+    """Writes down what the socket tells."""
+
+    def __init__(self) -> None:
+        self.beats: list[Heartbeat] = []
+        self.rejections: list[str] = []
+        self.down_s: list[float] = []
+        self.errors: list[Exception | None] = []
+        self.mismatches: list[str] = []
+        self.late_s: list[float] = []
+
+    def heard(self, heartbeat: Heartbeat) -> None:
+        self.beats.append(heartbeat)
+
+    def peer_down(self, deadline_s: float) -> None:
+        self.down_s.append(deadline_s)
+
+    def mismatched(self, what: str) -> None:
+        self.mismatches.append(what)
+
+    def rejected(self, error: Rejected, source: str, count: int) -> None:
+        self.rejections.append(error.trigger.value)
+
+    def send_failed(self, error: Exception | None) -> None:
+        self.errors.append(error)
+
+    def was_late(self, late_s: float) -> None:
+        self.late_s.append(late_s)
+
+    def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
+        return made("a", seq, hears=hears)
+
+
+def made(
+    sender: str, seq: int, *, group: str = "lab", hears: tuple[int, int] = (0, 0)
+) -> Heartbeat:
+    report = Report(State.NORMAL, Reason.NORMAL, op=1)
+    return Heartbeat(sender, group, "boot", 1, seq, False, *hears, report, SUMMARY)
+
+
+@asynccontextmanager
+async def listening(
+    peer: str = HOST, *, timeout_s: float = 60.0
+) -> AsyncIterator[tuple[HeartbeatSocket, Heard, socket.socket]]:
+    """A running heartbeat socket of node a, and a plain socket in the place of its peer's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind((HOST, 0))
+        udp.setblocking(False)
+        config = Config(
+            node=NodeConfig(id="a", state_dir=Path("unused")),
+            group=GroupConfig(name="lab"),
+            peer=PeerConfig(id="b", heartbeat=Address(peer, udp.getsockname()[1]), control="x"),
+            heartbeat=HeartbeatConfig(
+                listen=Address(HOST, 0),
+                keep_alive_interval_s=INTERVAL_S,
+                keep_alive_timeout_s=timeout_s,
+                initialization_keep_alive_timeout_s=60.0,
+            ),
+            auth=AuthConfig(active="k", keys={"k": KEY}),
+        )
+        heard = Heard()
+        beats = HeartbeatSocket(config, config.auth.keyring(), Mark(), heard)
+        udp.connect(beats._socket.getsockname())
+        running = asyncio.create_task(beats.run())
+        try:
+            yield beats, heard, udp
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            beats.close()
+
+
+def datagram(beats: HeartbeatSocket, heartbeat: Heartbeat) -> bytes:
+    return encode(heartbeat, beats._keyring)
+
+
+def open_descriptors() -> int:
+    """How many this process has open; always the same where nobody can tell (macOS)."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while not holds():  # noqa: ASYNC110  # conditions of the product have no event
+            await asyncio.sleep(0.001)
+
+
+async def test_it_beats_at_every_interval_and_hears_the_peer() -> None:
+    async with listening() as (beats, heard, udp):
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: beats.sent_count >= 5)
+        assert [beat.sender for beat in heard.beats] == ["b"]
+        assert beats.presence().heard
+        assert heard.errors == []
+
+
+class Broken:
+    """A socket whose network stack refuses to send."""
+
+    def __init__(self, real: socket.socket, error: Exception) -> None:
+        self.real, self.error, self.tries_count = real, error, 0
+
+    def sendto(self, *_: object) -> int:
+        self.tries_count += 1
+        raise self.error
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(1, "a firewall"),
+        OSError(101, "Network is unreachable"),
+        BlockingIOError(11, "the buffer is full"),
+        OSError(90, "Message too long"),
+        ValueError("names too long for a datagram"),
+    ],
+)
+async def test_an_error_of_sending_is_told_once_and_the_next_tick_tries_again(
+    error: Exception,
+) -> None:
+    async with listening() as (beats, heard, _):
+        await until(lambda: beats.sent_count >= 1)
+        real = beats._socket
+        broken = Broken(real, error)
+        beats._socket = broken  # type: ignore[assignment]
+        await until(lambda: broken.tries_count >= 3)
+        assert heard.errors == [error]
+        assert beats.send_error == str(error)
+        beats._socket = real
+        sent = beats.sent_count
+        await until(lambda: beats.sent_count > sent)
+        assert heard.errors == [error, None]
+
+
+async def test_garbage_is_counted_and_changes_nothing() -> None:
+    async with listening() as (beats, heard, udp):
+        good = datagram(beats, made("b", 1))
+        for data in (b"", b"SRMh", os.urandom(700), good[:-1] + b"\0", good[:60], good + b"\0"):
+            udp.send(data)
+        await until(lambda: sum(beats.rejected.values()) == 6)
+        assert heard.beats == []
+        assert beats.mark == Mark()
+        udp.send(good)
+        udp.send(good)
+        await until(lambda: beats.rejected["stale"] == 1)
+        assert len(heard.beats) == 1
+
+
+async def test_an_authentic_peer_of_another_group_is_a_mismatch_and_no_proof_of_life() -> None:
+    async with listening() as (beats, heard, udp):
+        udp.send(datagram(beats, made("b", 1, group="other")))
+        await until(lambda: bool(heard.mismatches))
+        assert "'other'" in heard.mismatches[0]
+        assert not beats.presence().heard
+
+
+async def test_our_own_heartbeat_sent_back_to_us_is_no_mismatch() -> None:
+    async with listening() as (beats, heard, udp):
+        udp.send(datagram(beats, made("a", 1)))
+        await until(lambda: beats.rejected["sender"] == 1)
+        assert heard.mismatches == []
+
+
+async def test_a_silent_peer_is_down_at_the_deadline_not_earlier() -> None:
+    async with listening(timeout_s=0.3) as (beats, heard, udp):
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: bool(heard.beats))
+        beats.follow(IN_OPERATION, IN_OPERATION)
+        assert beats.last_heard_s is not None
+        await until(lambda: bool(heard.down_s))
+        assert heard.down_s == [beats.last_heard_s + 0.3]
+        assert time.monotonic() >= heard.down_s[0]
+        assert not beats.presence().heard
+
+
+async def test_a_heartbeat_that_waits_in_the_socket_at_the_deadline_counts() -> None:
+    """The loop was busy over the deadline; behind a flood of garbage, too."""
+    async with listening(timeout_s=0.3) as (beats, heard, udp):
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: bool(heard.beats))
+        beats.follow(IN_OPERATION, IN_OPERATION)
+        deadline_s = beats.detector.deadline_s(initializing=False)
+        stand_still(beats)
+        for _ in range(3 * heartbeat_module.DRAIN_DATAGRAMS // 2):
+            udp.send(b"garbage")
+        udp.send(datagram(beats, made("b", 2)))
+        await until(lambda: time.monotonic() >= deadline_s)
+        beats.detector = replace(beats.detector, ticked_s=time.monotonic())
+        beats._ring()
+        assert heard.down_s == []
+        assert len(heard.beats) == 2
+
+
+def stand_still(beats: HeartbeatSocket) -> None:
+    """Nothing is read and no clock rings, as while the loop does other work."""
+    asyncio.get_running_loop().remove_reader(beats._socket.fileno())
+    beats._alarm.cancel()
+    assert beats._tick is not None
+    beats._tick.cancel()
+
+
+async def test_a_loop_that_stood_still_does_not_blame_the_peer() -> None:
+    async with listening(timeout_s=0.3) as (beats, heard, udp):
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: bool(heard.beats))
+        beats.follow(IN_OPERATION, IN_OPERATION)
+        time.sleep(0.4)  # noqa: ASYNC251  # this is the fault: the loop stands still
+        woken_s = time.monotonic()
+        await until(lambda: bool(heard.down_s))
+        assert heard.late_s
+        assert time.monotonic() >= woken_s + INTERVAL_S
+
+
+async def test_names_resolve_beside_the_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer: ticks and deadline go on, and nothing waits for it."""
+    asked = asyncio.Event()
+
+    async def hangs(*_: object, **__: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
+    async with listening("name.invalid", timeout_s=0.3) as (beats, heard, udp):
+        beats.follow(IN_OPERATION, IN_OPERATION)
+        await asked.wait()
+        await until(lambda: bool(heard.down_s))
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: bool(heard.beats))
+        assert beats._seq >= 5
+        assert beats.sent_count == 0
+
+
+@pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long")])
+async def test_a_name_that_is_not_found_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(heartbeat_module, "RESOLVE_RETRY_S", 0.01)
+    loop = asyncio.get_running_loop()
+    found = loop.getaddrinfo
+    tries = iter([error, error])
+
+    async def flaky(host: str, port: int, **options: int) -> object:
+        for failed in tries:
+            raise failed
+        return await found(HOST, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", flaky)
+    async with listening("peer.invalid") as (beats, heard, _):
+        await until(lambda: beats.sent_count >= 1)
+        assert heard.errors == [error, None]
+
+
+async def test_the_last_address_that_worked_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening() as (beats, heard, _):
+        await until(lambda: beats.sent_count >= 1)
+
+        async def fails(*_: object, **__: object) -> None:
+            raise OSError("the name server is gone")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fails)
+        await beats._resolve()
+        sent = beats.sent_count
+        await until(lambda: beats.sent_count > sent)
+        assert heard.errors == []
+
+
+async def test_a_port_in_use_is_said_with_the_way_out() -> None:
+    async with listening() as (beats, heard, _):
+        port = beats._socket.getsockname()[1]
+        listen = replace(beats._config.heartbeat, listen=Address(HOST, port))
+        config = replace(beats._config, heartbeat=listen)
+        with pytest.raises(PortBusy, match=rf"heartbeat.listen: {HOST}:{port}: .* in use"):
+            HeartbeatSocket(config, beats._keyring, Mark(), heard)
+
+
+async def test_a_socket_that_never_ran_gives_everything_back() -> None:
+    """SRM stopped in the instant in which it started: the port stayed taken once."""
+    async with listening() as (beats, heard, _):
+        config = beats._config
+        before = open_descriptors()
+        never_ran = HeartbeatSocket(config, beats._keyring, Mark(), heard)
+        never_ran.close()
+        never_ran.close()
+        assert open_descriptors() == before
+
+
+async def test_a_defect_in_a_callback_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printed by the loop and lost, it once left a node that was deaf and seemed well."""
+
+    def broken(heartbeat: Heartbeat) -> None:
+        raise RuntimeError("a defect")
+
+    async with listening() as (beats, heard, udp):
+        monkeypatch.setattr(heard, "heard", broken)
+        udp.send(encode(made("b", 1), beats._keyring))
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(RuntimeError, match="a defect"):
+                await asyncio.shield(beats._failed)

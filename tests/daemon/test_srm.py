@@ -1,0 +1,295 @@
+"""SRM inside its node: what it makes of reports, and what its end leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srmd.config import Config
+from srmd.core.events import Event, PeerHeard, PeerLeft, Report
+from srmd.core.machine import Step
+from srmd.core.node import Node
+from srmd.core.states import Contact, Reason, Start, State
+from srmd.daemon import node as node_module
+from srmd.daemon.database import Database
+from srmd.daemon.facade import Refused, SrmAction
+from srmd.daemon.node import End, ServerNode, wake
+from srmd.daemon.srm import Srm
+from srmd.daemon.supervisor import Limits, Supervisor
+from srmd.log import start as start_log
+from srmd.store.nodestate import NodeMemory
+from srmd.wire.heartbeat import Heartbeat, Summary
+from tests.daemon.nodes import Records, config_of
+
+BOUND_S = 10.0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while not holds():  # noqa: ASYNC110  # conditions of the product have no event
+            await asyncio.sleep(0.002)
+
+
+class Written:
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+
+    def write(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+
+
+@dataclass
+class Host:
+    """A node around SRM: real database and supervisor, no services, a disk that can be slow."""
+
+    config: Config
+    memory: NodeMemory
+    supervisor: Supervisor
+    database: Database
+    log: Records = field(default_factory=Records)
+    journal: Written = field(default_factory=Written)
+    disk_free: asyncio.Event = field(default_factory=asyncio.Event)
+    stored: list[NodeMemory] = field(default_factory=list)
+    outlived: list[int] = field(default_factory=list)
+
+    async def store(self, memory: NodeMemory) -> None:
+        self.memory = memory
+        await self.disk_free.wait()
+        self.stored.append(memory)
+
+    def state_changed(self, before: Node, result: Step) -> None: ...
+
+    def outlive(self, incarnation: int) -> None:
+        self.outlived.append(incarnation)
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    config = config_of("a", tmp_path)
+    limits = Limits(start_s=1, stop_s=1, health_interval_s=1, health_s=1)
+    supervisor = Supervisor([], config.node.state_dir / "run", limits, lambda _: None)
+    database = Database(config.node.state_dir, ("a", "b"), 1.0, lambda _: None, lambda: None)
+    await database.start()
+    memory = replace(wake(None, config, rebooted=False)[0], incarnation=1)
+    host = Host(config, memory, supervisor, database)
+    host.disk_free.set()
+    yield host
+    await database.close()
+
+
+@pytest.fixture
+async def srm(host: Host) -> AsyncIterator[Srm]:
+    made = Srm(host, Start.RESTART)
+    running = asyncio.create_task(made.run())
+    await until(lambda: made.driver.node.state is State.INITIALIZING)
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    made.close()
+
+
+def beat(seq: int, state: State = State.NORMAL, *, leaving: bool = False, op: int = 1) -> Heartbeat:
+    report = Report(state, Reason.NORMAL, op=op)
+    return Heartbeat("b", "lab", "boot", 1, seq, leaving, 0, 0, report, SUMMARY)
+
+
+SUMMARY = Summary(
+    assigned=0,
+    served=0,
+    services_down=(),
+    database=True,
+    db_id="",
+    users_revision=0,
+    placement_op=0,
+    relogin=(120, 537),
+)
+
+
+def put(srm: Srm, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """The events that reach the driver from now on."""
+    events: list[Event] = []
+    real = srm.driver.put
+
+    def noted(event: Event) -> bool:
+        events.append(event)
+        return real(event)
+
+    monkeypatch.setattr(srm.driver, "put", noted)
+    return events
+
+
+async def test_a_report_that_was_overtaken_changes_nothing(
+    srm: Srm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats that are delayed on their way, and the control channel is not: the peer's older
+    "Normal" came after its "Failing Over" and let us take users that it still served."""
+    srm.heard(beat(1))
+    await until(lambda: srm.driver.node.contact is Contact.HEARD)
+    told = put(srm, monkeypatch)
+    srm.told(beat(4, State.FAILING_OVER, op=9))
+    srm.heard(beat(2))
+    srm.told(beat(3))
+    assert [event.report.state for event in told if isinstance(event, PeerHeard)] == [
+        State.FAILING_OVER
+    ]
+    srm.heard(beat(4, State.FAILING_OVER, op=9))
+    srm.heard(beat(5, State.NORMAL, op=10))
+    assert isinstance(told[-1], PeerHeard)
+    assert told[-1].report.op == 10
+
+
+async def test_what_is_told_by_the_control_channel_is_no_proof_of_life(
+    srm: Srm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = put(srm, monkeypatch)
+    srm.told(beat(1))
+    assert told == []
+    assert srm.driver.node.contact is Contact.NEVER
+
+
+async def test_after_the_goodbye_every_beat_says_goodbye(
+    srm: Srm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The regular beats took it back until SRM had stopped, and the peer heard a living node."""
+    await srm.leave()
+    assert srm.heartbeat.beat().leaving
+    assert srm.compose(99, (0, 0)).leaving
+    put_events = put(srm, monkeypatch)
+    srm.heard(beat(1, leaving=True))
+    assert put_events == [PeerLeft()]
+
+
+async def test_a_service_that_changes_while_srm_stops_harms_nobody(host: Host) -> None:
+    """The change raised in the supervisor once, in the middle of its own work."""
+    srm = Srm(host, Start.RESTART)
+    running = asyncio.create_task(srm.run())
+    await until(lambda: srm.driver.node.state is State.INITIALIZING)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    host.database.set_fault(True)
+    await host.database.check()
+    srm.health_changed()
+    srm.close()
+
+
+async def test_srm_that_never_ran_gives_its_port_back(host: Host) -> None:
+    srm = Srm(host, Start.RESTART)
+    port = srm.heartbeat._socket.getsockname()[1]
+    running = asyncio.create_task(srm.run())
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    srm.close()
+    listen = replace(host.config.heartbeat.listen, port=port)
+    host.config = replace(host.config, heartbeat=replace(host.config.heartbeat, listen=listen))
+    again = Srm(host, Start.RESTART)
+    again.close()
+
+
+async def test_a_decision_whose_save_was_cut_off_is_not_remembered(host: Host) -> None:
+    srm = Srm(host, Start.RESTART)
+    running = asyncio.create_task(srm.run())
+    await until(lambda: srm.spoken.op == 1)
+    host.disk_free.clear()
+    srm.peer_down(0.0)
+    await until(lambda: srm.driver.node.state is State.TAKING_OVER)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    srm.close()
+    assert (srm.memory_now().state, srm.memory_now().op) == (State.INITIALIZING, 1)
+
+
+async def test_a_lost_incarnation_is_told_once(srm: Srm, host: Host) -> None:
+    ahead = replace(beat(1), hears_incarnation=7, hears_seq=3)
+    srm.heard(ahead)
+    assert host.outlived == [7]
+
+
+# ---------------------------------------------------------------------------- in its node
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
+    config = config_of("a", tmp_path)
+    log = start_log(config.log, "a")
+    made = ServerNode(tmp_path / "unused.toml", config, None, log, rebooted=False)
+    yield made
+    with suppress(RuntimeError):  # the story has powered it off
+        await made.power_off(End.STOPPED)
+    log.close()
+
+
+async def test_srm_cannot_be_started_twice_while_the_node_powers_on(node: ServerNode) -> None:
+    """The HTTP side listens before SRM runs; a second SRM found its own port busy."""
+    on = asyncio.create_task(node.power_on())
+    await asyncio.sleep(0)
+    outcome = await node.order_srm(SrmAction.START)
+    await on
+    assert outcome.detail == "SRM runs already"
+    assert node.memory.incarnation == 1
+
+
+async def test_no_srm_is_started_behind_the_back_of_a_node_that_goes_down(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.power_on()
+    off = asyncio.create_task(node.power_off(End.REBOOT))
+    await asyncio.sleep(0)
+    outcome = await node.order_srm(SrmAction.RESTART)
+    await off
+    assert isinstance(outcome, Refused)
+    assert outcome.kind == "unavailable"
+    assert node.srm is None
+
+
+async def test_a_disk_that_hangs_bounds_the_stop_of_srm(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.power_on()
+
+    async def hangs(memory: NodeMemory) -> None:
+        node.memory = memory
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(node_module, "SAVE_LIMIT_S", 0.05)
+    monkeypatch.setattr(node, "store", hangs)
+    async with asyncio.timeout(BOUND_S):
+        await node.order_srm(SrmAction.STOP)
+        outcome = await node.order_srm(SrmAction.START)
+    assert isinstance(outcome, Refused)
+    assert node.srm is None
+    assert node.srm_note == "not started: TimeoutError"
+
+
+async def test_twenty_starts_and_stops_leave_no_task(node: ServerNode) -> None:
+    await node.power_on()
+    await until(lambda: node.srm is not None and node.srm.heartbeat.sent_count > 0)
+    await asyncio.sleep(0)
+    before = {task.get_name() for task in asyncio.all_tasks()}
+    for _ in range(20):
+        await node.order_srm(SrmAction.STOP)
+        await node.order_srm(SrmAction.START)
+    await until(lambda: node.srm is not None and node.srm.heartbeat.sent_count > 0)
+    await until(lambda: len(asyncio.all_tasks()) <= len(before) + 1)
+    assert node.memory.incarnation == 21
+
+
+async def test_a_node_that_just_started_adds_no_user_while_its_peer_is_in_backup(
+    node: ServerNode,
+) -> None:
+    await node.power_on()
+    srm = node.srm
+    assert srm is not None
+    await until(lambda: srm.spoken.state is State.INITIALIZING and srm.spoken.op > 0)
+    backup = Report(State.BACKUP, Reason.PEER_DOWN, op=9)
+    srm.driver.spoken = replace(srm.spoken, contact=Contact.HEARD, peer=backup)
+    outcome = await node.generate_users(1, "balanced", "late")
+    assert isinstance(outcome, Refused)
+    assert "failed over" in outcome.detail
+    srm.driver.spoken = replace(srm.spoken, peer=Report(State.NORMAL, Reason.NORMAL, op=9))
+    assert not isinstance(await node.generate_users(1, "balanced", "late"), Refused)
