@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -67,16 +66,20 @@ class Unauthorized(Rejected):
     """The token is missing or not the right one."""
 
 
-@dataclass(frozen=True, slots=True)
 class Client:
     """One node's API.  Every method raises Unreachable, Rejected or Unauthorized."""
 
-    url: str
-    token: Secret | None = None
-    timeout_s: float = CALL_TIMEOUT_S
+    # No dataclass: they load half of `inspect`, which a short command would wait for.
+    __slots__ = ("timeout_s", "token", "url")
 
-    def __post_init__(self) -> None:
-        _parts(self.url)
+    def __init__(
+        self, url: str, token: Secret | None = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        """Raises BadAddress."""
+        _parts(url)
+        self.url = url
+        self.token = token
+        self.timeout_s = timeout_s
 
     def status(self) -> Json:
         return self.call("GET", "/api/v1/status")

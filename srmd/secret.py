@@ -1,10 +1,9 @@
-"""Values that must not be seen: printing, logging and comparing them is safe by construction."""
+"""Values that must not be seen: printing, logging and comparing them is safe by construction.
+
+What compares and decodes them is imported late: a short command does neither.
+"""
 
 from __future__ import annotations
-
-import base64
-import binascii
-import hmac
 
 HIDDEN = "(hidden)"
 """What is shown in the place of a secret, everywhere."""
@@ -29,6 +28,8 @@ class Secret:
 
     def __eq__(self, other: object) -> bool:
         """Equal in constant time, so that a guess learns nothing from the clock."""
+        import hmac  # late, see above
+
         return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:
@@ -44,6 +45,9 @@ def key_from_text(text: str) -> bytes:
     Hex is tried first: a key that could be read both ways is hex.
     Raises ValueError, which does not hold the text.
     """
+    import base64  # late, see above
+    import binascii
+
     try:
         return bytes.fromhex(text)
     except ValueError:

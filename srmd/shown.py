@@ -7,7 +7,6 @@ is an error that names the choices.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -112,6 +111,8 @@ def _plain(text: str) -> str:
 
 
 def _choices(text: str, names: Iterable[str]) -> str:
+    import difflib  # late: a right word does not wait for it
+
     plain = {_plain(name): name for name in names}
     near = difflib.get_close_matches(_plain(text), plain, n=1)
     return f"did you mean {plain[near[0]]}?" if near else f"one of: {', '.join(plain.values())}"

@@ -1,6 +1,7 @@
 """The command line: what is typed, asked of the node, printed, and returned as exit code.
 
-The node is a small HTTP server with canned answers; real nodes are in tests/lab.
+The node is a small HTTP server with canned answers; one story has real nodes, which are otherwise
+in tests/lab and tests/real.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -21,11 +24,15 @@ from typing import Any
 
 import pytest
 
+from srmd import __version__
 from srmd.cli import Exit, main, waiting
-from srmd.cli.output import columns_of, table, wrapped
+from srmd.cli.output import columns_of, labelled, table, wrapped
+from srmd.cli.status import CLEAR_SCREEN, JAPANESE, page
 from srmd.core.states import Reason, State
 from srmd.core.texts import REASONS, STATES
 from srmd.daemon import main as daemon
+from srmd.lab.faultproxy import __main__ as faultproxy
+from srmd.lab.pair import LabPair
 from srmd.shown import parse_half, parse_reason, parse_state
 from srmd.tables import FORMATS, render
 
@@ -176,6 +183,50 @@ sys.exit(90 if heavy & set(sys.modules) else 0)
         [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_told_by_the_command_and_behind_other_words(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert main(["--api", "http://a:1", "--version"]) == 0
+    assert capsys.readouterr().out == f"srmd {__version__}\n" * 2
+
+
+def test_a_status_waits_for_no_import_that_it_does_not_use(node: FakeNode) -> None:
+    program = """
+import sys
+from srmd.cli import main
+code = main(["status"])
+slow = {"dataclasses", "inspect", "difflib", "pathlib", "hmac", "shutil", "textwrap"}
+print(sorted(slow & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr == "[]\n"
+
+
+def test_the_fault_proxy_gets_its_words_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+
+    def run(arguments: list[str]) -> int:
+        given.append(arguments)
+        return 7
+
+    monkeypatch.setattr(faultproxy, "main", run)
+    words = ["--config", "proxies.json", "--help", "failovr", "--port", "0"]
+    assert main(["faultproxy", *words]) == 7
+    assert main(["--api", "http://a:1", "faultproxy"]) == 7
+    assert given == [words, []]
+
+
+def test_the_fault_proxy_has_a_help_of_its_own() -> None:
+    done = srmd("faultproxy", "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: srmd faultproxy")
+    assert "--seed" in done.stdout
+    assert srmd("faultproxy", "--no-such-option").returncode == Exit.USAGE
 
 
 def test_the_help_lists_every_exit_code(capsys: Capture) -> None:
@@ -515,6 +566,30 @@ def test_a_node_that_stays_away_is_unreachable(node: FakeNode) -> None:
     assert main(["srm", "restart", "--timeout", "0.3"]) == Exit.UNREACHABLE
 
 
+def test_srm_is_a_service_by_its_name_and_a_restart_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    srm = "Cisco Server Recovery Manager"
+    patient = {"keep_alive_timeout_s": 5.05, "initialization_keep_alive_timeout_s": 6.0}
+    with LabPair({"heartbeat": patient}) as pair:
+        monkeypatch.setenv("SRMD_API", pair.a.client.url)
+        monkeypatch.setenv("SRMD_TOKEN", pair.a.token_file.read_text())
+        assert main(["service", "stop", srm]) == 0
+        assert capsys.readouterr().out == "SRM: stop done\n"
+        assert {s["name"]: s["state"] for s in pair.a.client.services()}[srm] == "STOPPED"
+        assert main(["service", "start", srm]) == 0
+        assert capsys.readouterr().out == "SRM: start done\n"
+        assert main(["service", "restart", *srm.split()]) == 0
+        assert capsys.readouterr().out == "SRM: restart done\n"
+        assert main(["srm", "restart"]) == 0
+        told = capsys.readouterr()
+        assert told.err.startswith("SRM: restart done\n")
+        assert told.out == ("NODE  STATE / REASON\na     Normal / Normal\nb     Normal / Normal\n")
+        assert main(["service", "hang", srm]) == Exit.REFUSED
+        assert "start, stop, restart or kill it" in capsys.readouterr().err
+    assert pair.left_behind == []
+
+
 # ---------------------------------------------------------------------------- what is printed
 
 
@@ -576,6 +651,75 @@ def test_a_column_is_as_wide_as_it_looks() -> None:
     assert table(("A", "B"), [("標準", 1), ("x", None)]) == "A     B\n標準  1\nx     -"
 
 
+STEPS = "1. Repair the network.\n2. On node a, `srmd fallback a`."
+
+
+def test_several_steps_stand_below_each_other_in_either_language(
+    node: FakeNode, capsys: Capture
+) -> None:
+    shown = status(SILENT, BACKUP)
+    shown["handbook"]["action"] = {"en": STEPS, "ja": "1. 修復します。\n2. `srmd fallback a`"}
+    node.statuses = [shown]
+    assert main(["status"]) == 0
+    assert (
+        "\nRecommended:\n"
+        "  1. Repair the network.\n"
+        "  2. On node a, `srmd fallback a`.\n"
+        "Possible now: "
+    ) in capsys.readouterr().out
+    assert main(["status", "--lang", "ja"]) == 0
+    assert (
+        "\n推奨処置:\n  1. 修復します。\n  2. `srmd fallback a`\n実行できる操作: "
+    ) in capsys.readouterr().out
+
+
+def test_a_long_step_goes_on_further_in() -> None:
+    long = labelled("Recommended", f"1. {'word ' * 20}end\n2. short")
+    assert long == f"Recommended:\n  1. {'word ' * 18}word\n    word end\n  2. short"
+
+
+def test_the_status_can_be_read_in_japanese(node: FakeNode, capsys: Capture) -> None:
+    node.statuses = [status(IDLE, NORMAL)]
+    assert main(["status", "--lang", "ja"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+グループ lab、高可用性: 有効
+ノード  状態      理由              SRMState  割り当て済み  受け持ち中  ハートビート
+a       アイドル  管理者からの要求         2             3           3  このノード
+b       標準      標準                     3             2           -  0.1 秒前に受信
+
+第 1 行: 正常
+推奨処置: なし
+実行できる操作: srmd failover a, srmd failover b
+
+サービス          状態     重要  備考
+Cisco XCP Router  STARTED  はい
+データベース: STARTED
+"""
+    )
+
+
+def test_every_word_of_the_status_has_its_japanese() -> None:
+    """Pages that show everything there is to show: a word without translation is a KeyError."""
+    unheard = status(NORMAL, SILENT, ha=False)
+    unheard["mismatch"] = "group.name"
+    unheard["actions"] = []
+    unheard["handbook"]["row"] = None
+    unheard["peer"].update(heard=False, beats_missed=4, seconds_to_peer_down=1.0)
+    unheard["services"][0]["critical"] = False
+    deaf = status(NORMAL, NORMAL)
+    deaf["peer"].update(hears_us=False)
+    unknown = status(NORMAL, NORMAL)
+    unknown["peer"].update(silent_s=None)
+    never = status(NORMAL, NORMAL)
+    never["peer"].update(silent_s=None, heard=False)
+    told = "\n".join(page(shown, "ja") for shown in (status(IDLE, BACKUP), unheard, deaf))
+    told += page(unknown, "ja") + page(never, "ja")
+    unsaid = [words for words in JAPANESE.values() if words.partition("{")[0] not in told]
+    assert unsaid == []
+
+
 def test_a_command_in_a_long_line_is_not_broken() -> None:
     lines = wrapped(f"{'word ' * 19}`srmd fallback a` and so on")
     assert lines == ["word " * 18 + "word", "  `srmd fallback a` and so on"]
@@ -597,6 +741,43 @@ def test_watching_tells_each_change_once_until_ctrl_c(node: FakeNode) -> None:
     assert watching.returncode == Exit.INTERRUPTED
     assert rest == ""
     assert "Traceback" not in complaint
+
+
+def test_at_a_terminal_the_page_is_drawn_anew_with_each_look(node: FakeNode) -> None:
+    node.statuses = [status(NORMAL, NORMAL, 1), status(NORMAL, NORMAL, 1), status(IDLE, BACKUP, 2)]
+    screen, terminal = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "srmd", "status", "--watch"],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        pages = drawn(screen, until="Running in Backup Mode")
+        watching.send_signal(signal.SIGINT)
+        _, complaint = watching.communicate(timeout=30)
+    finally:
+        watching.kill()
+        os.close(terminal)
+        os.close(screen)
+    assert watching.returncode == Exit.INTERRUPTED
+    assert b"Traceback" not in complaint
+    assert pages[0] == ""  # nothing stands before the first page
+    assert [page.splitlines()[0] for page in pages[1:]] == [
+        "group lab, high availability enabled"
+    ] * 3
+    assert ["Idle" in page for page in pages[1:]] == [False, False, True]
+
+
+def drawn(screen: int, until: str) -> list[str]:
+    """What was drawn, cut where the screen was cleared, as soon as `until` has appeared."""
+    seen = b""
+    give_up_s = time.monotonic() + 30
+    while until.encode() not in seen:
+        readable, _, _ = select.select([screen], [], [], max(0, give_up_s - time.monotonic()))
+        assert readable, f"{until} was not drawn: {seen!r}"
+        seen += os.read(screen, 65536)
+    return seen.decode().split(CLEAR_SCREEN)
 
 
 def test_a_reader_that_went_away_is_no_error() -> None:

@@ -4,8 +4,10 @@
     exits.py      exit codes, and the one way to end with a message
     target.py     which node is asked, and with which token
     asking.py     what a node's refusal is as an exit code
-    commands.py   what each command does
+    status.py     `srmd status`, once and as a watch
+    operations.py what sets the pair going, and waits for it
     waiting.py    the wait for an operation's end
+    commands.py   everything else that a node is asked
     explain.py    `srmd states` and `srmd explain`: the handbook at the prompt
     output.py     tables for people, JSON for programs
 
@@ -15,12 +17,12 @@ needed; `srmd --help` costs argparse and no more.  tests/test_cli.py keeps it tr
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 
+from srmd import __version__
 from srmd.cli.exits import Exit, Failure
 
 __all__ = ["Exit", "main"]
@@ -28,11 +30,12 @@ __all__ = ["Exit", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code.  Never a traceback, unless SRMD_DEBUG is set."""
+    words = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # Japanese at a terminal without it
     try:
-        code = _run(arguments)
+        code = _run(words)
         sys.stdout.flush()
         return code
     except Failure as failure:
@@ -55,10 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.INTERNAL
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(words: Sequence[str]) -> int:
+    if list(words) == ["--version"]:
+        print(f"srmd {__version__}")  # at once; among other words argparse answers it
+        return Exit.OK
+
+    import importlib
+
     from srmd.cli.parser import parse  # inside the guard: Ctrl-C is quiet there too
 
-    options = parse(arguments)
+    options = parse(words)
     module = importlib.import_module(f"srmd.cli.{options.module}")
     code = getattr(module, options.function)(options)
     assert isinstance(code, int), options.function

@@ -1,119 +1,42 @@
-"""What each command does.  The parser names these functions; each takes the parsed options.
+"""What the commands do that neither wait nor show the pair: those are in operations and status.
+
+The parser names these functions; each takes the parsed options.
 
 Results go to stdout, progress and complaints to stderr.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from srmd.cli.asking import Options, asks_node
 from srmd.cli.exits import Exit, Failure
-from srmd.cli.output import as_json, services_table, status_text, table
-from srmd.cli.waiting import Ended, Wait, failed_over, ha_off, ha_on, restored, srm_settled
-from srmd.client import Client, Unreachable
-from srmd.shown import pair_of, written
+from srmd.cli.output import as_json, services_table, table
+from srmd.client import Client
 
-WATCH_S = 0.2
-"""How often `status --watch` asks."""
 IMPORT_BYTES_MAX = 8 * 1024 * 1024
 """What the node takes; asked here too, so that a wrong file is not sent."""
-CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+# ---------------------------------------------------------------------------- programs
 
 
 def run(options: Options) -> int:
-    from srmd.daemon.main import run as run_node  # no other command needs asyncio
+    from pathlib import Path
+
+    from srmd.daemon.main import run as run_node  # no command on a node needs asyncio
 
     return run_node(Path(options.config))
 
 
-# ---------------------------------------------------------------------------- the pair
+def faultproxy(options: Options) -> int:
+    from srmd.lab.faultproxy.__main__ import main  # see above
+
+    return main(options.arguments)
 
 
-@asks_node
-def status(options: Options, client: Client) -> int:
-    if options.watch:
-        return _watch(options, client)
-    answer = client.status()
-    print(as_json(answer) if options.json else status_text(answer))
-    return Exit.OK
-
-
-def _watch(options: Options, client: Client) -> int:
-    """Until Ctrl-C: a fresh page at a terminal, a record for each change elsewhere."""
-    said: object = None
-    while True:
-        try:
-            answer = client.status()
-        except Unreachable as gone:
-            if said != str(gone):
-                said = str(gone)
-                print(f"srmd: {gone}", file=sys.stderr, flush=True)
-            time.sleep(WATCH_S)
-            continue
-        pair = [(half.node, half.half, half.op) for half in pair_of(answer)]
-        if options.json and pair != said:
-            print(as_json(answer, on_one_line=True), flush=True)
-        elif not options.json and sys.stdout.isatty():
-            print(CLEAR_SCREEN + status_text(answer), flush=True)
-        elif not options.json and pair != said:
-            print(status_text(answer), end="\n\n", flush=True)
-        said = pair
-        time.sleep(WATCH_S)
-
-
-@asks_node
-def failover(options: Options, client: Client) -> int:
-    order = functools.partial(client.act, "failover", options.node)
-    return _operate(options, client, order, failed_over(options.node))
-
-
-@asks_node
-def fallback(options: Options, client: Client) -> int:
-    return _operate(
-        options, client, functools.partial(client.act, "fallback", options.node), restored
-    )
-
-
-@asks_node
-def recover(options: Options, client: Client) -> int:
-    return _operate(options, client, functools.partial(client.act, "recover"), restored)
-
-
-@asks_node
-def ha(options: Options, client: Client) -> int:
-    order = functools.partial(client.set_ha, options.enabled)
-    return _operate(options, client, order, ha_on if options.enabled else ha_off)
-
-
-@asks_node
-def srm(options: Options, client: Client) -> int:
-    order = functools.partial(client.srm, options.action)
-    if options.action == "stop":
-        print(order()["detail"])
-        return Exit.OK
-    return _operate(options, client, order, srm_settled)
-
-
-def _operate(
-    options: Options, client: Client, order: Callable[[], dict[str, Any]], ended: Ended
-) -> int:
-    """Gives the order and, unless told otherwise, waits for its end."""
-    wait = Wait(client, options.timeout)
-    wait.begin()
-    detail = order()["detail"]
-    if options.no_wait:
-        print(detail)
-        return Exit.OK
-    print(detail, file=sys.stderr, flush=True)
-    halves = sorted(pair_of(wait.until(ended)), key=lambda half: half.node)
-    print(table(("NODE", "STATE / REASON"), [(half.node, written(half.half)) for half in halves]))
-    return Exit.OK
+# ---------------------------------------------------------------------------- the node
 
 
 @asks_node
@@ -158,7 +81,7 @@ def _csv(file: str) -> bytes:
         if file == "-":
             csv = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1)
         else:
-            with Path(file).open("rb") as source:
+            with open(file, "rb") as source:  # noqa: PTH123 - pathlib would be felt
                 csv = source.read(IMPORT_BYTES_MAX + 1)
     except OSError as bad:
         raise Failure(Exit.USAGE, f"{file}: {bad.strerror}") from bad

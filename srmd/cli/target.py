@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srmd.cli.exits import Exit, Failure
@@ -58,7 +57,7 @@ def _config(file: str) -> Config:
 
 def _token_of_file(file: str) -> Secret:
     try:
-        with Path(file).open("rb") as source:
+        with open(file, "rb") as source:  # noqa: PTH123 - pathlib would be felt
             text = source.read(TOKEN_BYTES_MAX).decode("ascii").strip()
     except (OSError, ValueError) as bad:
         why = (bad.strerror if isinstance(bad, OSError) else None) or "not a line of ASCII"

@@ -1,0 +1,193 @@
+"""`srmd status`: the pair, what it means, what to do, and what there is to do it.
+
+The page is made of what the node answers, so English needs none of our catalogues, whose import
+would be felt.  Its words are keys here; `JAPANESE` has the translation of each.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from srmd.cli.asking import Options, asks_node
+from srmd.cli.exits import Exit
+from srmd.cli.output import as_json, labelled, services_table, table
+from srmd.client import Client, Unreachable
+
+if TYPE_CHECKING:
+    from srmd.core.texts import Language
+
+Status = Mapping[str, Any]
+
+WATCH_S = 0.2
+"""How often `status --watch` asks."""
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+HEAD = ("NODE", "STATE", "REASON", "SRMSTATE", "ASSIGNED", "SERVED", "HEARTBEAT")
+JAPANESE = {
+    "NODE": "ノード",
+    "STATE": "状態",
+    "REASON": "理由",
+    "SRMSTATE": "SRMState",
+    "ASSIGNED": "割り当て済み",
+    "SERVED": "受け持ち中",
+    "HEARTBEAT": "ハートビート",
+    "SERVICE": "サービス",
+    "CRITICAL": "重要",
+    "NOTE": "備考",
+    "yes": "はい",
+    "no": "いいえ",
+    "group {group}, high availability enabled": "グループ {group}、高可用性: 有効",
+    "group {group}, high availability disabled": "グループ {group}、高可用性: 無効",
+    "this node": "このノード",
+    "heard": "受信中",
+    "heard {silent_s:.1f} s ago": "{silent_s:.1f} 秒前に受信",
+    "not heard": "未受信",
+    "not heard for {silent_s:.1f} s": "{silent_s:.1f} 秒間未受信",
+    ", {missed} missed": "、{missed} 回欠落",
+    ", peer down in {left_s:.1f} s": "、ピア ダウンまで {left_s:.1f} 秒",
+    ", does not hear us": "、このノードを受信していない",
+    "Row {n}": "第 {n} 行",
+    "Not in Cisco's table ({key})": "シスコの表になし ({key})",
+    "Recommended": "推奨処置",
+    "Does not match the peer": "ピアと一致しない設定",
+    "Possible now: {actions}": "実行できる操作: {actions}",
+    "no action on the pair": "なし",
+    "Database: {state}": "データベース: {state}",
+}
+
+
+@asks_node
+def status(options: Options, client: Client) -> int:
+    if options.watch:
+        return _watch(options, client)
+    answer = client.status()
+    print(as_json(answer) if options.json else page(answer, options.lang))
+    return Exit.OK
+
+
+def _watch(options: Options, client: Client) -> int:
+    """Until Ctrl-C: a fresh page at a terminal, a record for each change elsewhere."""
+    from srmd.shown import pair_of  # a single look does not compare
+
+    said: object = None
+    while True:
+        try:
+            answer = client.status()
+        except Unreachable as gone:
+            if said != str(gone):
+                said = str(gone)
+                print(f"srmd: {gone}", file=sys.stderr, flush=True)
+            time.sleep(WATCH_S)
+            continue
+        pair = [(half.node, half.half, half.op) for half in pair_of(answer)]
+        if options.json and pair != said:
+            print(as_json(answer, on_one_line=True), flush=True)
+        elif not options.json and sys.stdout.isatty():
+            print(CLEAR_SCREEN + page(answer, options.lang), flush=True)
+        elif not options.json and pair != said:
+            print(page(answer, options.lang), end="\n\n", flush=True)
+        said = pair
+        time.sleep(WATCH_S)
+
+
+def page(status: Status, language: Language = "en") -> str:
+    """What is shown to people."""
+    return _Page(status, language).text()
+
+
+class _Page:
+    """One answer in one language."""
+
+    def __init__(self, status: Status, language: Language) -> None:
+        self._status = status
+        self._language: Language = language
+
+    def text(self) -> str:
+        enabled = "enabled" if self._status.get("ha_enabled") else "disabled"
+        heading = self._say(
+            f"group {{group}}, high availability {enabled}", group=self._status.get("group")
+        )
+        parts = [f"{heading}\n{self._pair()}", self._advice(), self._services()]
+        return "\n\n".join(part for part in parts if part)
+
+    def _say(self, words: str, **names: object) -> str:
+        said = words if self._language == "en" else JAPANESE[words]
+        return said.format(**names)
+
+    def _pair(self) -> str:
+        users = self._status.get("users") or {}
+        assigned, served = users.get("assigned") or {}, users.get("served") or {}
+        local, peer = self._status["local"], self._status["peer"]
+        beats = (self._say("this node"), self._heartbeat(peer))
+        rows = [
+            (
+                half["node"],
+                *names,
+                half.get("srm_state"),
+                assigned.get(half["node"]),
+                served.get(half["node"]),
+                beat,
+            )
+            for half, names, beat in zip((local, peer), self._names(), beats, strict=True)
+        ]
+        return table([self._say(word) for word in HEAD], rows)
+
+    def _names(self) -> Iterable[tuple[str | None, str | None]]:
+        """State and reason of both nodes."""
+        if self._language == "en":
+            halves = (self._status["local"], self._status["peer"])
+            return [(half.get("state"), half.get("reason")) for half in halves]
+        from srmd.core.texts import REASONS, display  # English stands in the answer
+        from srmd.shown import pair_of
+
+        return [
+            (
+                display(half.state, half.reason).say(self._language),
+                REASONS[half.reason].say(self._language),
+            )
+            for half in pair_of(self._status)
+        ]
+
+    def _heartbeat(self, peer: Mapping[str, Any]) -> str:
+        silent_s, left_s = peer.get("silent_s"), peer.get("seconds_to_peer_down")
+        text = "heard" if peer.get("heard") else "not heard"
+        if isinstance(silent_s, (int, float)):
+            text += " {silent_s:.1f} s ago" if peer.get("heard") else " for {silent_s:.1f} s"
+        text = self._say(text, silent_s=silent_s)
+        if peer.get("beats_missed"):
+            text += self._say(", {missed} missed", missed=peer["beats_missed"])
+            if isinstance(left_s, (int, float)):
+                text += self._say(", peer down in {left_s:.1f} s", left_s=left_s)
+        if peer.get("heard") and peer.get("hears_us") is False:
+            text += self._say(", does not hear us")
+        return text
+
+    def _advice(self) -> str:
+        row = self._status.get("handbook") or {}
+        lines = []
+        if row.get("cause"):
+            lines.append(labelled(self._row_name(row), row["cause"][self._language]))
+        if row.get("action"):
+            lines.append(labelled(self._say("Recommended"), row["action"][self._language]))
+        if mismatch := self._status.get("mismatch"):
+            lines.append(labelled(self._say("Does not match the peer"), str(mismatch)))
+        can = [
+            f"srmd {action['action']} {action.get('node') or ''}".rstrip()
+            for action in self._status.get("actions", ())
+        ]
+        actions = ", ".join(can) or self._say("no action on the pair")
+        return "\n".join([*lines, self._say("Possible now: {actions}", actions=actions)])
+
+    def _row_name(self, row: Mapping[str, Any]) -> str:
+        if row.get("row"):
+            return self._say("Row {n}", n=row["row"])
+        return self._say("Not in Cisco's table ({key})", key=row.get("key"))
+
+    def _services(self) -> str:
+        services = self._status.get("services") or []
+        state = (self._status.get("database") or {}).get("state")
+        text = services_table(services, self._say) if services else ""
+        return f"{text}\n{self._say('Database: {state}', state=state)}" if state else text
