@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
 
 from srmd import __version__
 from srmd.cli.exits import MEANINGS, Exit
+
+TYPE_CHECKING = False  # `typing` would be felt in --help; type checkers know the name
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Build = Callable[["Parser"], None]
+    Words = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - argparse has no public name
 
 TIMEOUT_S = 180.0
 """How long a command waits for its operation: the initialization timeout by Cisco's defaults
 (120 s), and a minute for services and users; ours."""
 TIMEOUT_S_MAX = 86_400.0
 DIGITS_MAX = 9
+WIDTH = 80
+"""Columns of a terminal that does not tell, or is none."""
 GENERATE_MODES = ("balanced", "active-standby", "none")
 STATES_FORMATS = ("text", "json", "mermaid", "md")
 """What srmd.tables can print; not imported from there, to be quick."""
+OF_THE_ROOT = argparse.SUPPRESS
+"""Default of an option that may stand before the command too, and is not to be hidden then."""
 
 EPILOG = """\
 which node is asked:
@@ -30,13 +40,51 @@ exit codes:
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse that says what was probably meant, and takes no abbreviated options."""
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal.  argparse would import shutil to find out, and that its archives."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width() - 2)
+
+
+def _width() -> int:
+    """As shutil.get_terminal_size finds it."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(1).columns or WIDTH
+    except OSError:
+        return WIDTH  # no terminal
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what was probably meant, and takes no abbreviated options.
+
+    `build` adds the words of a command when the command has been chosen: nobody waits for others.
+    What `hands_on` is a program of its own: it gets all that follows its name, --help too.
+    """
+
+    def __init__(
+        self, *args: Any, build: Build | None = None, hands_on: bool = False, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type] # passed on as they came
+        kwargs.setdefault("formatter_class", _Help)
+        super().__init__(*args, **kwargs)
+        self._build = build
+        self._hands_on = hands_on
+
+    def parse_known_args(  # type: ignore[override] # argparse's overloads are of no use here
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._build is not None:
+            build, self._build = self._build, None
+            build(self)
+        if self._hands_on:
+            options, _ = super().parse_known_args([], namespace)
+            options.arguments = list(args or ())
+            return options, []
+        return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
@@ -51,6 +99,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def did_you_mean(meant: str, choices: Iterable[str]) -> str:
+    import difflib  # late: a right word does not wait for it
+
     known = list(choices)
     near = difflib.get_close_matches(meant, known, n=2)
     listed = f"one of {', '.join(known)}"
@@ -62,6 +112,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options, left_over = _parser().parse_known_args(arguments)
     leaf: Parser = options.parser
     if left_over:
+        import difflib  # late, see did_you_mean
+
         # argparse has no public list of its options.
         known = [text for action in leaf._actions for text in action.option_strings]  # noqa: SLF001
         near = difflib.get_close_matches(left_over[0], known, n=1)
@@ -82,78 +134,65 @@ def _parser() -> Parser:
     root.add_argument("--version", action="version", version=f"srmd {__version__}")
     _add_target(root, default=None)
     words = _words(root)
-
-    run = words.add_parser("run", help="run a node in the foreground")
-    run.add_argument("--config", required=True, metavar="FILE", help="the node's TOML file")
-    run.set_defaults(parser=run, module="commands", function="run")
-
-    status = _command(words, "status", "state of both nodes, users, services, what to do")
-    status.add_argument("--watch", action="store_true", help="go on, and show each change")
-    _add_json(status)
-
-    for word, function, place, help_text in (
-        ("failover", "failover", "the node that is to fail", "move a node's users to its peer"),
-        ("fallback", "fallback", "the home node", "bring a node's users back to it"),
-    ):
-        action = _command(words, word, help_text, function)
-        action.add_argument("node", metavar="NODE", help=place)
-        _add_wait(action)
-    _add_wait(_command(words, "recover", "bring the pair out of Running in Failed Mode"))
-
-    ha = _family(words, "ha", "high availability of the pair")
-    for word in ("enable", "disable"):
-        switch = _command(ha, word, f"{word} high availability", "ha")
-        switch.set_defaults(enabled=word == "enable")
-        _add_wait(switch)
-
-    _add_services(words)
-    _add_users(words)
-
-    srm = _family(words, "srm", "the Server Recovery Manager itself, on this node")
-    for word in ("stop", "start", "restart"):
-        action = _command(srm, word, f"{word} SRM; services and sessions stay", "srm")
-        action.set_defaults(action=word)
-        if word != "stop":
-            _add_wait(action)
-
-    node = _family(words, "node", "power of this node")
-    for word in ("shutdown", "reboot"):
-        action = _command(node, word, f"{word} the node; its peer is told first", "power")
-        action.set_defaults(action=word)
-
-    fault = _family(words, "fault", "faults on command, for rehearsals")
-    for word in ("set", "clear"):
-        action = _command(fault, word, f"{word} a fault on this node", "fault")
-        action.set_defaults(active=word == "set")
-        action.add_argument("fault", choices=("database", "moves"), help="what fails")
-
-    states = words.add_parser("states", help="all states and transitions, from the table itself")
-    states.add_argument("--format", choices=STATES_FORMATS, default="text")
-    states.set_defaults(parser=states, module="explain", function="states")
-
-    explain = _command(words, "explain", "what a pair of states means, and what to do about it")
-    explain.add_argument(
-        "halves",
-        nargs="*",
-        metavar="STATE/REASON",
-        help='such as "Idle/On Admin Request"; names, numbers (0-12) and identifiers are'
-        " understood, and `down` for a silent node; without: the pair as it is now",
-    )
-    explain.set_defaults(module="explain")
-    explain.add_argument("--lang", choices=("en", "ja"), default="en", help="language")
-    _add_json(explain)
-
-    config = _family(words, "config", "the configuration file")
-    check = config.add_parser("check", help="all problems of a file, or its values in effect")
-    check.add_argument("file", metavar="FILE")
-    _add_json(check)
-    check.set_defaults(parser=check, module="commands", function="config_check")
+    _word(words, "run", "run a node in the foreground", _run)
+    _command(words, "status", "state of both nodes, users, services, what to do", _status)
+    _command(words, "failover", "move a node's users to its peer", _failover)
+    _command(words, "fallback", "bring a node's users back to it", _fallback)
+    _command(words, "recover", "bring the pair out of Running in Failed Mode", _recover)
+    _family(words, "ha", "high availability of the pair", _ha)
+    _family(words, "service", "critical services of this node", _service)
+    _family(words, "users", "users of the group", _users)
+    _family(words, "srm", "the Server Recovery Manager itself, on this node", _srm)
+    _family(words, "node", "power of this node", _node)
+    _family(words, "fault", "faults on command, for rehearsals", _fault)
+    _word(words, "states", "all states and transitions, from the table itself", _states)
+    _command(words, "explain", "what a pair of states means, and what to do about it", _explain)
+    _family(words, "config", "the configuration file", _config)
+    _program(words, "faultproxy", "UDP and TCP proxies that do harm on order")
+    _program(words, "lab", "a pair to break on purpose, and scenarios that do", module="lab")
     return root
 
 
-def _add_services(words: argparse._SubParsersAction[Parser]) -> None:
-    service = _family(words, "service", "critical services of this node")
-    _add_json(_command(service, "list", "services and their states", "service_list"))
+def _run(run: Parser) -> None:
+    run.add_argument("--config", required=True, metavar="FILE", help="the node's TOML file")
+    _does(run, "commands", "run")
+
+
+def _status(status: Parser) -> None:
+    status.add_argument("--watch", action="store_true", help="go on, and show each change")
+    _add_json(status)
+    _add_language(status)
+    _does(status, "status", "status")
+
+
+def _failover(failover: Parser) -> None:
+    failover.add_argument("node", metavar="NODE", help="the node that is to fail")
+    _add_wait(failover)
+    _does(failover, "operations", "failover")
+
+
+def _fallback(fallback: Parser) -> None:
+    fallback.add_argument("node", metavar="NODE", help="the home node")
+    _add_wait(fallback)
+    _does(fallback, "operations", "fallback")
+
+
+def _recover(recover: Parser) -> None:
+    _add_wait(recover)
+    _does(recover, "operations", "recover")
+
+
+def _ha(words: Words) -> None:
+    for word in ("enable", "disable"):
+        switch = _command(words, word, f"{word} high availability")
+        _add_wait(switch)
+        _does(switch, "operations", "ha", enabled=word == "enable")
+
+
+def _service(words: Words) -> None:
+    listing = _command(words, "list", "services and their states")
+    _add_json(listing)
+    _does(listing, "commands", "service_list")
     for word, help_text in (
         ("start", "start a service"),
         ("stop", "stop a service"),
@@ -163,59 +202,138 @@ def _add_services(words: argparse._SubParsersAction[Parser]) -> None:
         ("block", "make a service refuse to start, over a reboot too"),
         ("unblock", "let a service start again"),
     ):
-        action = _command(service, word, help_text, "service")
+        action = _command(words, word, help_text)
         action.add_argument("name", metavar="NAME", nargs="+", help='such as "Cisco XCP Router"')
-        action.set_defaults(action=word)
         _add_timeout(action)
+        _does(action, "commands", "service", action=word)
 
 
-def _add_users(words: argparse._SubParsersAction[Parser]) -> None:
-    users = _family(words, "users", "users of the group")
-    load = _command(users, "import", "import users from CSV (user_id,home_node)", "users_import")
+def _users(words: Words) -> None:
+    load = _command(words, "import", "import users from CSV (user_id,home_node)")
     load.add_argument("file", metavar="FILE", help="- is standard input")
-    make = _command(users, "generate", "make up users", "users_generate")
+    _does(load, "commands", "users_import")
+
+    make = _command(words, "generate", "make up users")
     make.add_argument("count", metavar="N", type=_positive)
     make.add_argument("--mode", choices=GENERATE_MODES, default="balanced")
     make.add_argument("--prefix", default="user", help="their ids begin with this (user)")
+    _does(make, "commands", "users_generate")
 
-    listing = _command(users, "list", "users, their home node and who serves them", "users_list")
+    listing = _command(words, "list", "users, their home node and who serves them")
     listing.add_argument("--home", metavar="NODE", help='only those of this home node; "": of none')
     listing.add_argument("--serving", metavar="NODE", help="only those served there")
     listing.add_argument("--after", metavar="USER", default="", help="begin behind this id")
     listing.add_argument("--limit", metavar="N", type=_positive, help="at most so many (all)")
     _add_json(listing)
+    _does(listing, "commands", "users_list")
 
-    assign = _command(users, "assign", "give one user, or all, a home node", "users_assign")
+    assign = _command(words, "assign", "give one user, or all, a home node")
     assign.add_argument("--mode", choices=GENERATE_MODES, help="all users by this rule")
     assign.add_argument("user", metavar="USER", nargs="?")
     assign.add_argument("home", metavar="NODE", nargs="?")
-    unassign = _command(users, "unassign", "take the home node from users", "users_unassign")
+    _does(assign, "commands", "users_assign")
+
+    unassign = _command(words, "unassign", "take the home node from users")
     unassign.add_argument("--all", action="store_true", help="from all of them")
     unassign.add_argument("user", metavar="USER", nargs="?")
-    _add_json(_command(users, "topology", "users assigned and served, by node", "users_topology"))
+    _does(unassign, "commands", "users_unassign")
+
+    topology = _command(words, "topology", "users assigned and served, by node")
+    _add_json(topology)
+    _does(topology, "commands", "users_topology")
 
 
-def _words(parser: Parser) -> argparse._SubParsersAction[Parser]:
-    words = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command_word")
+def _srm(words: Words) -> None:
+    for word in ("stop", "start", "restart"):
+        action = _command(words, word, f"{word} SRM; services and sessions stay")
+        if word != "stop":
+            _add_wait(action)
+        _does(action, "operations", "srm", action=word)
+
+
+def _node(words: Words) -> None:
+    for word in ("shutdown", "reboot"):
+        action = _command(words, word, f"{word} the node; its peer is told first")
+        _does(action, "commands", "power", action=word)
+
+
+def _fault(words: Words) -> None:
+    for word in ("set", "clear"):
+        action = _command(words, word, f"{word} a fault on this node")
+        action.add_argument("fault", choices=("database", "moves"), help="what fails")
+        _does(action, "commands", "fault", active=word == "set")
+
+
+def _states(states: Parser) -> None:
+    states.add_argument("--format", choices=STATES_FORMATS, default="text")
+    _does(states, "explain", "states")
+
+
+def _explain(explain: Parser) -> None:
+    explain.add_argument(
+        "halves",
+        nargs="*",
+        metavar="STATE/REASON",
+        help='such as "Idle/On Admin Request"; names, numbers (0-12) and identifiers are'
+        " understood, and `down` for a silent node; without: the pair as it is now",
+    )
+    _add_language(explain)
+    _add_json(explain)
+    _does(explain, "explain", "explain")
+
+
+def _config(words: Words) -> None:
+    check = words.add_parser("check", help="all problems of a file, or its values in effect")
+    check.add_argument("file", metavar="FILE")
+    _add_json(check)
+    _does(check, "commands", "config_check")
+
+
+def _words(parser: Parser) -> Words:
+    # argparse would format a whole usage to find `prog`.
+    words = parser.add_subparsers(
+        metavar="COMMAND", title="commands", dest="command_word", prog=parser.prog
+    )
     parser.set_defaults(parser=parser, function=None, words=words)
     return words
 
 
-def _family(
-    words: argparse._SubParsersAction[Parser], name: str, help_text: str
-) -> argparse._SubParsersAction[Parser]:
-    return _words(words.add_parser(name, help=help_text, description=help_text))
+def _word(words: Words, name: str, help_text: str, build: Build) -> None:
+    """A command that talks to no node."""
+    words.add_parser(name, help=help_text, build=build)
 
 
-def _command(
-    words: argparse._SubParsersAction[Parser], name: str, help_text: str, function: str = ""
-) -> Parser:
-    """A command that talks to a node."""
-    command = words.add_parser(name, help=help_text, description=help_text)
-    command.set_defaults(parser=command, module="commands", function=function or name)
-    # Given before the command too; what is not given here must not hide what was given there.
-    _add_target(command, default=argparse.SUPPRESS)
-    return command
+def _family(words: Words, name: str, help_text: str, build: Callable[[Words], None]) -> None:
+    words.add_parser(
+        name,
+        help=help_text,
+        description=help_text,
+        build=lambda family: build(_words(family)),
+    )
+
+
+def _program(words: Words, name: str, help_text: str, module: str = "commands") -> None:
+    program = words.add_parser(name, help=help_text, hands_on=True)
+    _does(program, module, name)
+
+
+def _command(words: Words, name: str, help_text: str, build: Build | None = None) -> Parser:
+    """A command that talks to a node.  Without `build`, the caller adds its words at once."""
+    if build is None:
+        command = words.add_parser(name, help=help_text, description=help_text)
+        _add_target(command, default=OF_THE_ROOT)
+        return command
+
+    def build_all(command: Parser) -> None:
+        _add_target(command, default=OF_THE_ROOT)
+        build(command)
+
+    return words.add_parser(name, help=help_text, description=help_text, build=build_all)
+
+
+def _does(command: Parser, module: str, function: str, **more: object) -> None:
+    """What is called with the options: a function of a module of srmd.cli."""
+    command.set_defaults(parser=command, module=module, function=function, **more)
 
 
 def _add_target(parser: Parser, default: str | None) -> None:
@@ -227,6 +345,10 @@ def _add_target(parser: Parser, default: str | None) -> None:
 
 def _add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON, for programs")
+
+
+def _add_language(parser: Parser) -> None:
+    parser.add_argument("--lang", choices=("en", "ja"), default="en", help="language")
 
 
 def _add_wait(parser: Parser) -> None:

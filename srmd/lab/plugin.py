@@ -1,0 +1,41 @@
+"""A pytest plugin: the fixture `lab`, a running pair that each test may break.
+
+It is loaded by `pytest_plugins = ["srmd.lab.plugin"]` in a `conftest.py`, or `-p srmd.lab.plugin`.
+All tests share one pair while it is healthy.  After each test the network is healed, and the test
+fails unless the pair comes back to row 1 with every user at home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from srmd.lab.api import Lab
+from srmd.lab.real.stage import RealStage
+from srmd.lab.scenario.story import Settings
+
+
+@pytest.fixture(scope="session")
+def lab_stage() -> Iterator[RealStage]:
+    """The stage of the session; its pair is started by the first test that asks for `lab`."""
+    with RealStage(tell=print) as stage:
+        yield stage
+    assert not stage.left_behind, stage.left_behind
+
+
+@pytest.fixture
+def lab_settings() -> Settings:
+    """Timers, group and users of the pair.  A module may have a fixture of this name of its own."""
+    return Settings()
+
+
+@pytest.fixture
+def lab(lab_stage: RealStage, lab_settings: Settings) -> Iterator[Lab]:
+    """A pair in row 1.  Its story is printed, and pytest shows it when the test fails."""
+    one = Lab(lab_stage, lab_settings, print)
+    try:
+        yield one
+    finally:
+        one.heal()
+    one.ends_at_home()

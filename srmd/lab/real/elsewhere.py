@@ -1,0 +1,125 @@
+"""A pair that runs already, somewhere: what its API allows can be played there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from srmd.client import Client, ClientError
+from srmd.config import Config
+from srmd.lab.real.looking import Looking, watching
+from srmd.lab.real.orders import API_VERBS, Underway, begun, order
+from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
+from srmd.lab.scenario.story import Group, Settings
+from srmd.lab.scenario.verbs import Heal, NodeName, Power, PowerAction, Verb
+
+BY_API = (PowerAction.REBOOT,)
+"""A node that is off has no API to be started by."""
+
+
+class ElsewhereStage:
+    """Two nodes by their addresses.  Nothing is started, configured or cut there."""
+
+    name = "elsewhere"
+
+    def __init__(self, clients: Mapping[NodeName, Client], timers: Mapping[str, float]) -> None:
+        """Raises StageBroken: both nodes have to answer, and to be a pair."""
+        self._clients = clients
+        self._timers = timers
+        self._ids = self._asked_ids()
+        watchers = {node: watching(client) for node, client in clients.items()}
+        self._looking = Looking(watchers, self._ids)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+    @property
+    def timers(self) -> Mapping[str, float]:
+        return self._timers
+
+    def unfit(self, settings: Settings) -> str | None:
+        if settings.timers or settings.group != Group():
+            return "the settings of a pair elsewhere are not changed from here"
+        return None
+
+    def prepare(self, settings: Settings) -> None:
+        """Users are made where there are none; those that are there are kept."""
+        try:
+            users = self._clients[NodeName.A].status()["users"]
+            if not sum(users["assigned"].values()):
+                client = self._clients[NodeName.A]
+                client.generate_users(settings.users.count, settings.users.mode.value, "user")
+        except ClientError as failed:
+            raise StageBroken(str(failed)) from failed
+
+    def evidence(self) -> dict[str, str]:
+        """Their logs are on their machines."""
+        return {}
+
+    def cannot(self, verb: Verb) -> str | None:
+        if isinstance(verb, (*API_VERBS, Heal)):
+            return None
+        if isinstance(verb, Power) and verb.action in BY_API:
+            return None
+        return f"a pair elsewhere: {type(verb).__name__} cannot be done over its API"
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def look(self) -> Look:
+        return self._looking.look()
+
+    def begin(self, verb: Verb) -> Underway:
+        return begun(self._executor, lambda: self._do(verb))
+
+    def lift(self, verb: Verb) -> Underway:
+        raise AssertionError(f"{verb} was never done here")
+
+    def heal(self) -> None:
+        """There is nothing of ours to heal."""
+
+    def _do(self, verb: Verb) -> None:
+        if isinstance(verb, API_VERBS):
+            order(verb, self._clients, self._ids)
+        elif isinstance(verb, Power):
+            self._clients[verb.node].power(verb.action.value)
+        elif not isinstance(verb, Heal):
+            raise VerbFailed(self.cannot(verb) or "")
+
+    def _asked_ids(self) -> dict[NodeName, str]:
+        try:
+            answers = {node: client.status() for node, client in self._clients.items()}
+        except ClientError as failed:
+            raise StageBroken(str(failed)) from failed
+        ids = {node: str(answer["local"]["node"]) for node, answer in answers.items()}
+        peers = {node.other: str(answer["peer"]["node"]) for node, answer in answers.items()}
+        if ids != peers:
+            raise StageBroken(f"{ids[NodeName.A]} and {ids[NodeName.B]} are not a pair: {peers}")
+        return ids
+
+
+def timers_of(config: Config) -> dict[str, float]:
+    """The timers of a node's configuration, by their names in scenarios."""
+    return {
+        "keep_alive_interval": config.heartbeat.keep_alive_interval_s,
+        "keep_alive_timeout": config.heartbeat.keep_alive_timeout_s,
+        "initialization_keep_alive_timeout": config.heartbeat.initialization_keep_alive_timeout_s,
+        "critical_service_delay": config.services.critical_service_delay_s,
+        "automatic_fallback_wait": config.group.automatic_fallback_wait_s,
+        "start_limit": config.services.start_limit_s,
+        "stop_limit": config.services.stop_limit_s,
+        "move_limit": config.users.move_limit_s,
+        "reboot": config.node.reboot_s,
+    }

@@ -1,0 +1,236 @@
+"""The real stage: everything a scenario may want, done to a pair of processes on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Self
+
+from srmd.lab.pair import LabError
+from srmd.lab.real.looking import Looking, watching
+from srmd.lab.real.orders import API_VERBS, Underway, begun, order
+from srmd.lab.real.wired import WiredPair
+from srmd.lab.scenario.running import AT_HOME, missing
+from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
+from srmd.lab.scenario.story import Settings
+from srmd.lab.scenario.verbs import (
+    NETWORK_FAULTS,
+    Configure,
+    DeleteDatabase,
+    Heal,
+    NodeName,
+    Power,
+    PowerAction,
+    SetKey,
+    Verb,
+)
+
+GONE_LIMIT_S = 15.0
+"""How long the process of a node that shuts down may take to end."""
+UNDERWAY_LIMIT_S = 30.0
+"""Longer than a node may take to start; what takes longer fails when its pair is gone."""
+USERS_LIMIT_S = 15.0
+POLL_S = 0.02
+Tell = Callable[[str], None]
+
+
+class RealStage:
+    """Plays one scenario after the other; pairs of equal settings are used again while healthy.
+
+    with RealStage() as stage:
+        stage.prepare(scenario.settings)
+        Play(name, scenario, stage, print).run()
+    """
+
+    name = "real"
+
+    def __init__(self, *, seed: int | None = None, tell: Tell = lambda _line: None) -> None:
+        self.left_behind: list[str] = []
+        """Processes that did not end with their pair; none is right."""
+        self._seed = seed
+        self._tell = tell
+        self._wired: WiredPair | None = None
+        self._looking: Looking | None = None
+        self._frozen: set[NodeName] = set()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
+        self._underway: Underway | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def wired(self) -> WiredPair:
+        assert self._wired is not None, "prepare comes first"
+        return self._wired
+
+    @property
+    def timers(self) -> Mapping[str, float]:
+        return self.wired.timers
+
+    def unfit(self, settings: Settings) -> str | None:  # noqa: ARG002 -- other stages look at it
+        """A pair of any settings can be started here."""
+        return None
+
+    def prepare(self, settings: Settings) -> None:
+        """A pair of these settings runs, in row 1.  Raises StageBroken."""
+        if self._wired is not None and not self._fit_for(settings):
+            self._drop()
+        if self._wired is not None:
+            return
+        try:
+            self._wired = WiredPair(settings, seed=self._seed, tell=self._tell)
+        except LabError as failed:
+            raise StageBroken(f"the pair did not start: {failed}") from failed
+        clients = {node: watching(lab.client) for node, lab in self._wired.nodes.items()}
+        self._looking = Looking(clients)
+        self._wait_for_users(settings.users.count)
+
+    def evidence(self) -> dict[str, str]:
+        """Texts that help to understand a failure, by file name."""
+        if self._wired is None:
+            return {}
+        folder = self._wired.pair.folder
+        files = [*folder.glob("*.jsonl"), *folder.glob("*.log"), *folder.glob("node-*/log.jsonl")]
+        return {
+            "-".join(file.relative_to(folder).parts): file.read_text(errors="replace")
+            for file in sorted(files)
+        }
+
+    def close(self) -> None:
+        self._drop()
+        self._executor.shutdown(cancel_futures=True)
+
+    # ------------------------------------------------------------------ the Stage of scenarios
+
+    def cannot(self, verb: Verb) -> str | None:  # noqa: ARG002 -- other stages look at it
+        """Everything can be done here."""
+        return None
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def look(self) -> Look:
+        assert self._looking is not None, "prepare comes first"
+        return self._looking.look(self._frozen)
+
+    def begin(self, verb: Verb) -> Underway:
+        self._underway = begun(self._executor, lambda: self._do(verb))
+        return self._underway
+
+    def lift(self, verb: Verb) -> Underway:
+        assert isinstance(verb, NETWORK_FAULTS), verb
+        return begun(self._executor, lambda: self.wired.network.lift(verb, self.timers))
+
+    def heal(self) -> None:
+        """Frozen nodes go on too: a fault must not outlive its story."""
+        if self._wired is None:
+            return
+        for node in tuple(self._frozen):
+            self._thaw(node)
+        self._wired.network.heal()
+
+    # ------------------------------------------------------------------ verbs
+
+    def _do(self, verb: Verb) -> None:
+        """In the thread of the verbs.  Raises what `Underway` knows."""
+        nodes = self.wired.nodes
+        if isinstance(verb, NETWORK_FAULTS):
+            self.wired.network.do(verb, self.timers)
+        elif isinstance(verb, Heal):
+            self.wired.network.heal(verb)
+        elif isinstance(verb, API_VERBS):
+            clients = {node: lab.client for node, lab in nodes.items()}
+            order(verb, clients, {node: lab.id for node, lab in nodes.items()})
+        elif isinstance(verb, Power):
+            self._power(verb)
+        elif isinstance(verb, Configure):
+            self._configure(verb)
+        elif isinstance(verb, SetKey):
+            (self.wired.right_key if verb.right else self.wired.spoil_key)(verb.node)
+        else:
+            assert isinstance(verb, DeleteDatabase), verb
+            for file in (nodes[verb.node].folder / "state").glob("users.sqlite3*"):
+                file.unlink()
+
+    def _power(self, verb: Power) -> None:
+        node = self.wired.nodes[verb.node]
+        runs = node.pid is not None
+        if runs is (verb.action is PowerAction.START):
+            raise VerbFailed(f"node {verb.node.value} {'runs already' if runs else 'does not run'}")
+        match verb.action:
+            case PowerAction.REBOOT:
+                node.client.power("reboot")
+            case PowerAction.SHUTDOWN:
+                node.client.power("shutdown")
+                self._wait_gone(verb.node)
+            case PowerAction.KILL:
+                node.kill()
+            case PowerAction.TERMINATE:
+                node.terminate()
+            case PowerAction.START:
+                node.start()
+            case PowerAction.FREEZE:
+                node.suspend()
+                self._frozen.add(verb.node)
+            case PowerAction.THAW:
+                self._thaw(verb.node)
+
+    def _thaw(self, node: NodeName) -> None:
+        self._frozen.discard(node)
+        if self.wired.nodes[node].pid is not None:
+            self.wired.nodes[node].resume()
+
+    def _wait_gone(self, node: NodeName) -> None:
+        give_up_s = time.monotonic() + GONE_LIMIT_S
+        while self.wired.nodes[node].pid is not None:
+            if time.monotonic() >= give_up_s:
+                raise VerbFailed(f"node {node.value} does not end within {GONE_LIMIT_S:g} s")
+            time.sleep(POLL_S)
+
+    def _configure(self, verb: Configure) -> None:
+        section, _, key = verb.key.rpartition(".")
+        self.wired.nodes[verb.node].overrides.setdefault(section, {})[key] = verb.value
+        self.wired.pair.write_configs()
+
+    # ------------------------------------------------------------------ pairs
+
+    def _fit_for(self, settings: Settings) -> bool:
+        """The pair that runs can play another story: same settings, as it was begun, in row 1."""
+        wired = self.wired
+        if wired.settings != settings or not wired.as_begun() or not wired.network.is_well():
+            return False
+        look = self.look()
+        return not missing(AT_HOME, look) and sum(look.assigned.values()) == settings.users.count
+
+    def _wait_for_users(self, count: int) -> None:
+        """All users are at home, and both nodes know all of them."""
+        give_up_s = time.monotonic() + USERS_LIMIT_S
+        while True:
+            look = self.look()
+            known = [sum(view.assigned.values()) for view in look.views.values() if view]
+            if known == [count, count] and not missing(AT_HOME, look):
+                return
+            if time.monotonic() >= give_up_s:
+                raise StageBroken(
+                    f"{count} users are not at home within {USERS_LIMIT_S:g} s: {look}"
+                )
+
+    def _drop(self) -> None:
+        """What is underway ends first: a node that is just being started would stay behind."""
+        if self._underway is not None:
+            wait([self._underway.future], UNDERWAY_LIMIT_S)
+        wired, self._wired, self._looking = self._wired, None, None
+        self._frozen.clear()
+        if wired is not None:
+            wired.close()
+            self.left_behind += wired.left_behind

@@ -1,0 +1,354 @@
+"""`cut heartbeats a->b` and its like: each verb has one or more phrases, read strictly.
+
+A phrase is words and <slots>; what stands in [brackets] may be left out.  `PHRASES` is the whole
+grammar: the parser, the error messages and docs/scenarios.md come from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, cast
+
+from srmd.lab.scenario.durations import NotADuration, duration
+from srmd.lab.scenario.verbs import (
+    AddUsers,
+    Channel,
+    Configure,
+    Cut,
+    Delay,
+    DeleteDatabase,
+    Direction,
+    Disturb,
+    Disturbance,
+    DropNext,
+    Fault,
+    Flap,
+    Heal,
+    Hold,
+    Lose,
+    NodeName,
+    Operate,
+    Operation,
+    Power,
+    PowerAction,
+    Recover,
+    Reset,
+    Service,
+    ServiceAction,
+    SetFault,
+    SetHa,
+    SetKey,
+    Setting,
+    Srm,
+    SrmAction,
+    Verb,
+)
+
+COUNT_MAX = 10_000
+
+
+class NotAVerb(ValueError):
+    """A text that no phrase fits; the message has the text and the nearest phrase."""
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 100:
+        raise NotAVerb(f"{text}% should be more than 0% and at most 100%")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 < value <= COUNT_MAX:
+        raise NotAVerb(f"{text} should be from 1 to {COUNT_MAX}")
+    return value
+
+
+def _setting(text: str) -> Setting:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None
+    if not isinstance(value, (str, bool, int, float)):
+        raise NotAVerb(f'{text} should be a value of TOML, such as "other", true or 1.5')
+    return value
+
+
+def _direction(text: str) -> Direction:
+    """`a to b` is for the shell, where `a->b` without quotes writes a file."""
+    return Direction(text.replace(" to ", "->"))
+
+
+def _words(kind: type[Enum]) -> str:
+    return "|".join(re.escape(str(member.value)) for member in kind)
+
+
+_SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
+    "channel": (_words(Channel), Channel),
+    "either": ("heartbeats|control", Channel),
+    "direction": (f"{_words(Direction)}|a to b|b to a", _direction),
+    "disturb": (_words(Disturbance), Disturbance),
+    "percent": (r"\d{1,3}(?:\.\d+)?(?=%)", _percent),
+    "count": (r"\d{1,6}", _count),
+    "duration": (r"[a-z0-9_ .*/+-]+?", duration),
+    "up": (r"[a-z0-9_ .*/+-]+?", duration),
+    "jitter": (r"[a-z0-9_ .*/+-]+?", duration),
+    "service": (r"'[^']+'|\"[^\"]+\"|\w[\w .-]*", lambda text: text.strip("'\"")),
+    "action": (_words(ServiceAction), ServiceAction),
+    "srm": (_words(SrmAction), SrmAction),
+    "power": (_words(PowerAction), PowerAction),
+    "operation": (_words(Operation), Operation),
+    "fault": (_words(Fault), Fault),
+    "node": (_words(NodeName), NodeName),
+    "via": (_words(NodeName), NodeName),
+    "key": (r"[a-z_]+(?:\.[a-z0-9_]+)+", str),
+    "value": (r".+?", _setting),
+}
+"""What each slot takes: a pattern, and how it becomes a value."""
+
+_NAMED_SLOTS: Final = ("channel", "either", "direction", "node", "via")
+"""Told once, above the list."""
+
+Slots = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One way to say a verb."""
+
+    form: str
+    means: str
+    example: str
+    make: Callable[[Slots], Verb]
+
+    @property
+    def shown(self) -> str:
+        """The form for readers: a slot that takes a few words shows them."""
+        return re.sub(r"<(\w+)>", self._choices, self.form)
+
+    @staticmethod
+    def _choices(found: re.Match[str]) -> str:
+        kind = _SLOTS[found[1]][1]
+        few = isinstance(kind, type) and issubclass(kind, Enum) and found[1] not in _NAMED_SLOTS
+        return "/".join(str(one.value) for one in cast("type[Enum]", kind)) if few else found[0]
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Of a text whose words are one blank apart; an optional part takes its blank along."""
+        text = re.sub(r" \[(.+?)\]", r"(?: \1)?", self.form)
+        return re.compile(re.sub(r"<(\w+)>", self._slot, text))
+
+    @staticmethod
+    def _slot(found: re.Match[str]) -> str:
+        return f"(?P<{found[1]}>{_SLOTS[found[1]][0]})"
+
+
+def _way(slots: Slots) -> Direction:
+    return cast("Direction", slots.get("direction", Direction.BOTH))
+
+
+PHRASES: Final[tuple[Phrase, ...]] = (
+    Phrase(
+        "cut <channel> [<direction>]",
+        "nothing gets through, and nobody is told: silence",
+        "cut heartbeats a->b",
+        lambda s: Cut(s["channel"], _way(s), refuse=False),
+    ),
+    Phrase(
+        "refuse <channel> [<direction>]",
+        "nothing gets through, and the sender is told: connection refused, port unreachable",
+        "refuse control both ways",
+        lambda s: Cut(s["channel"], _way(s), refuse=True),
+    ),
+    Phrase(
+        "lose <percent>% of heartbeats [<direction>]",
+        "each heartbeat is lost with this probability",
+        "lose 40% of heartbeats a->b",
+        lambda s: Lose(s["percent"], _way(s), bursts=False),
+    ),
+    Phrase(
+        "lose <percent>% of heartbeats in bursts [<direction>]",
+        "the same, and after a lost one the next is lost with a probability higher by a half",
+        "lose 20% of heartbeats in bursts b->a",
+        lambda s: Lose(s["percent"], _way(s), bursts=True),
+    ),
+    Phrase(
+        "drop next <count> heartbeats [<direction>]",
+        "exactly so many are lost (in each direction), then all is well again",
+        "drop next 3 heartbeats b->a",
+        lambda s: DropNext(s["count"], _way(s)),
+    ),
+    Phrase(
+        "<disturb> <percent>% of heartbeats [<direction>]",
+        "duplicate: arrives twice; reorder: overtaken by later ones; replay: an old one arrives"
+        " again; corrupt: some bits are flipped; truncate: the end is missing",
+        "replay 50% of heartbeats a->b",
+        lambda s: Disturb(s["disturb"], s["percent"], _way(s)),
+    ),
+    Phrase(
+        "delay <either> by <duration> jitter <jitter> [<direction>]",
+        "everything arrives so much later, by chance up to the jitter more or less",
+        "delay heartbeats by 50ms jitter 40ms",
+        lambda s: Delay(s["either"], s["duration"], s["jitter"], _way(s)),
+    ),
+    Phrase(
+        "delay <either> by <duration> [<direction>]",
+        "everything arrives so much later; on `control` both requests and answers",
+        "delay heartbeats by keep_alive_timeout / 2 a->b",
+        lambda s: Delay(s["either"], s["duration"], None, _way(s)),
+    ),
+    Phrase(
+        "hold heartbeats [<direction>]",
+        "they are parked; `heal` releases all of them in one burst",
+        "hold heartbeats a->b",
+        lambda s: Hold(_way(s)),
+    ),
+    Phrase(
+        "flap heartbeats up <up> down <duration> [<direction>]",
+        "the link works and is silent by turns",
+        "flap heartbeats up 2 * keep_alive_interval down keep_alive_timeout - keep_alive_interval",
+        lambda s: Flap(s["up"], s["duration"], _way(s)),
+    ),
+    Phrase(
+        "reset control [<direction>]",
+        "calls are accepted, then the connection is reset",
+        "reset control a->b",
+        lambda s: Reset(_way(s)),
+    ),
+    Phrase(
+        "heal [<channel>] [<direction>]",
+        "all faults of the network end (only those of this channel, in this direction)",
+        "heal",
+        lambda s: Heal(s.get("channel", Channel.ALL), _way(s)),
+    ),
+    Phrase(
+        "<action> service <service> on <node>",
+        "kill: SIGKILL; hang: it lives and does not answer; block: it refuses to start, until"
+        " unblock; stop, start, restart: by the administrator",
+        "kill service 'Cisco SIP Proxy' on a",
+        lambda s: Service(s["action"], s["service"], s["node"]),
+    ),
+    Phrase(
+        "fail <fault> on <node>",
+        "database: the user database fails; moves: users cannot be moved",
+        "fail moves on b",
+        lambda s: SetFault(s["fault"], s["node"], active=True),
+    ),
+    Phrase(
+        "repair <fault> on <node>",
+        "the end of `fail`",
+        "repair database on a",
+        lambda s: SetFault(s["fault"], s["node"], active=False),
+    ),
+    Phrase(
+        "delete database on <node>",
+        "the file of the user database is removed while the node runs; a reboot makes a new one",
+        "delete database on a",
+        lambda s: DeleteDatabase(s["node"]),
+    ),
+    Phrase(
+        "<srm> srm on <node>",
+        "only the Server Recovery Manager; services and sessions stay",
+        "restart srm on b",
+        lambda s: Srm(s["srm"], s["node"]),
+    ),
+    Phrase(
+        "<power> node <node>",
+        "shutdown, reboot: announced to the peer; kill: kill -9; terminate: SIGTERM; start: after"
+        " the node ended; freeze, thaw: SIGSTOP, SIGCONT",
+        "kill node a",
+        lambda s: Power(s["power"], s["node"]),
+    ),
+    Phrase(
+        "<operation> <node> [via <via>]",
+        "the administrator's command, given to that node itself or to its peer",
+        "failover a",
+        lambda s: Operate(s["operation"], s["node"], s.get("via") or s["node"]),
+    ),
+    Phrase(
+        "recover [via <via>]",
+        "out of Running in Failed Mode; given to node a unless told otherwise",
+        "recover via b",
+        lambda s: Recover(s.get("via", NodeName.A)),
+    ),
+    Phrase(
+        "disable ha [via <via>]",
+        "high availability off, on both nodes; given to node a unless told otherwise",
+        "disable ha",
+        lambda s: SetHa(enabled=False, via=s.get("via", NodeName.A)),
+    ),
+    Phrase(
+        "enable ha [via <via>]",
+        "high availability on, on both nodes",
+        "enable ha via b",
+        lambda s: SetHa(enabled=True, via=s.get("via", NodeName.A)),
+    ),
+    Phrase(
+        "add <count> users [via <via>]",
+        "new users, half of them at home on each node",
+        "add 10 users",
+        lambda s: AddUsers(s["count"], s.get("via", NodeName.A)),
+    ),
+    Phrase(
+        "configure <key> = <value> on <node>",
+        "into the node's configuration file; `restart srm` or `reboot node` makes it effective",
+        'configure group.name = "other" on b',
+        lambda s: Configure(s["key"], s["value"], s["node"]),
+    ),
+    Phrase(
+        "wrong key on <node>",
+        "the node's key is another than its peer's; `restart srm` makes it effective",
+        "wrong key on b",
+        lambda s: SetKey(right=False, node=s["node"]),
+    ),
+    Phrase(
+        "right key on <node>",
+        "the end of `wrong key`",
+        "right key on b",
+        lambda s: SetKey(right=True, node=s["node"]),
+    ),
+)
+"""Every phrase, in the order of the documentation.  The first that fits a text is taken."""
+
+
+def verb(text: str) -> Verb:
+    """Raises NotAVerb, which says what was probably meant."""
+    said = " ".join(text.split())
+    for phrase in PHRASES:
+        found = phrase.pattern.fullmatch(said)
+        if found is not None:
+            return _made(text, phrase, found)
+    raise NotAVerb(f"{text!r} is nothing that can be done; {_nearest(said)}")
+
+
+def _made(text: str, phrase: Phrase, found: re.Match[str]) -> Verb:
+    try:
+        given = {name: _SLOTS[name][1](part) for name, part in found.groupdict().items() if part}
+    except (NotAVerb, NotADuration) as wrong:
+        raise NotAVerb(f"{text!r}: {wrong}") from wrong
+    return phrase.make(given)
+
+
+def _nearest(said: str) -> str:
+    """Found by the examples, which look like what people type."""
+    first = said.partition(" ")[0]
+    alike = [phrase for phrase in PHRASES if first and first in phrase.example.split()]
+    examples = {phrase.example: phrase for phrase in alike or PHRASES}
+    near = difflib.get_close_matches(said, examples, n=1, cutoff=0.0 if alike else 0.4)
+    if not near:
+        return "docs/scenarios.md has the whole list"
+    if said.endswith((" a-", " b-")):
+        return "the shell took the rest of a->b: put it in quotes, or write a to b"
+    phrase = examples[near[0]]
+    return f"did you mean: {phrase.shown}   (such as: {phrase.example})"
+
+
+def as_markdown() -> str:
+    """The verbs as the table of docs/scenarios.md."""
+    return "\n".join(f"| `{one.shown}` | {one.means} | `{one.example}` |" for one in PHRASES)

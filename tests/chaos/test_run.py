@@ -1,0 +1,87 @@
+"""`srmd lab run` on real processes, and against a pair that somebody else runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from srmd.config import shipped
+from srmd.lab.pair import LabPair
+
+SCENARIOS = shipped() / "scenarios"
+LIMIT_S = 100.0
+
+
+def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "srmd", "lab", "run", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def test_a_run_tells_its_story_and_leaves_its_results(tmp_path: Path) -> None:
+    junit, journal = tmp_path / "junit.xml", tmp_path / "journal"
+    done = run(
+        SCENARIOS / "row-03-manual-failover.toml",
+        SCENARIOS / "row-16-network-cut.toml",
+        *("--junit", junit, "--journal", journal, "--seed", "7"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "seed 7" in done.stdout
+    assert "reached  a Idle / On Admin Request" in done.stdout
+    assert ET.parse(junit).getroot().get("failures") == "0"
+    played = [json.loads(file.read_text()) for file in sorted(journal.glob("*.json"))]
+    assert {row for one in played for row in one["rows"]} >= {1, 2, 3, 4, 16, 21}
+    assert all(one["invariants_checked_count"] > 0 for one in played)
+
+
+def test_a_story_that_is_not_true_fails_with_1_and_leaves_the_logs(tmp_path: Path) -> None:
+    story = tmp_path / "wrong.toml"
+    story.write_text(
+        'shows = [1]\ntitle = { en = "t", ja = "題" }\nstory = { en = "s", ja = "話" }\n'
+        '[[step]]\ndo = "cut heartbeats a->b"\n'
+        'stays = { b = "Normal / Normal" }\nfor = "2 * keep_alive_timeout"\n',
+        encoding="utf-8",
+    )
+    done = run(story, "--journal", tmp_path / "journal")
+    assert done.returncode == 1
+    assert "wrong.toml, line 4: did not stay: b Normal / Normal" in done.stdout
+    log = (tmp_path / "journal" / "wrong" / "node-b-log.jsonl").read_text()
+    assert '"event": "peer.down"' in log
+
+
+def test_control_runs_through_our_own_proxy_where_no_toxiproxy_is_wanted() -> None:
+    done = run(SCENARIOS / "ours-control-cut.toml", SRMD_TOXIPROXY="off")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "control calls run through our own fault proxy" in done.stdout
+
+
+def test_scenarios_are_played_against_a_pair_that_runs_already() -> None:
+    """What needs the machine of the pair is skipped with its reason."""
+    with LabPair({"users": {"move_rate_per_s": 200.0}}) as pair:
+        done = run(
+            SCENARIOS / "row-03-manual-failover.toml",
+            SCENARIOS / "row-12-service-dies.toml",
+            SCENARIOS / "row-16-peer-down.toml",
+            *("--against", pair.a.client.url, pair.b.client.url),
+            *("--config", pair.a.config_file),
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped  row-16-peer-down: a pair elsewhere: Power cannot be done" in done.stdout
+    assert "2 skipped" in done.stdout
+    assert not pair.left_behind
+
+
+def test_against_addresses_where_nobody_is_ends_with_2() -> None:
+    nobody = "http://127.0.0.1:9"
+    done = run("--against", nobody, nobody, "--config", shipped() / "node-a.toml")
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr
