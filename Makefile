@@ -7,7 +7,7 @@ TOXIPROXY := v2.12.0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lab test hosts toxiproxy check lint types golden bench lock clean
+.PHONY: help env demo lab test chaos hosts toxiproxy check lint types golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -29,7 +29,12 @@ lab: env ## the same pair, left running for you to break
 	$(BIN)/python -m srmd.lab.demo --stay
 
 test: env ## all tests that need nothing but Python
-	$(BIN)/pytest --ignore tests/netns
+	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos
+
+chaos: env ## every scenario on real processes, through a real Toxiproxy if there is one
+	$(BIN)/srmd lab coverage
+	$(BIN)/pytest tests/chaos
+	$(BIN)/srmd lab run
 
 hosts: env ## a pair on two hosts (network namespaces; needs root, iproute2 and nftables)
 	$(BIN)/pytest tests/netns
