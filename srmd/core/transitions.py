@@ -526,6 +526,10 @@ def answer_as_backup(node: Node, event: PeerHeard) -> Step:
         return restart(node, Start.RECOVER)
     match peer.state:
         case State.TAKING_BACK:
+            if (
+                peer.op < node.op
+            ):  # an order from before we took over: the peer finds out and yields
+                return keep_or_hand_over(node)
             return go(node, State.FALLING_BACK, peer.reason)
         case State.TAKING_OVER | State.BACKUP:
             return answer_rival(node, peer)
@@ -657,7 +661,10 @@ def go_on_taking_back(node: Node) -> Step:
         peer = heard(node)
         let_go = peer.state is State.FALLING_BACK and peer.stage is Stage.READY
         if let_go or peer.state is State.NORMAL:
-            return Step(replace(node, stage=Stage.MOVING), (EACH_HOME(node.op),))
+            # A new op: the peer may have ordered a move with ours, before it heard of us.
+            return go(
+                node, node.state, node.reason, EACH_HOME, cause=node.cause, stage=Stage.MOVING
+            )
     return stay(node)
 
 

@@ -349,7 +349,8 @@ class Srm(Events):
             )
 
     async def save(self, node: Node) -> None:
-        if node.op != self.host.memory.op:
+        memory = self.host.memory
+        if (node.state, node.reason) != (memory.state, memory.reason):
             self.since = now_text()
         await self._store(self._memory_of(node))
         if self._times is not None and not self._times.saved_s:
@@ -403,11 +404,7 @@ class Srm(Events):
             self.peer.tell(self.heartbeat.beat())
 
     def spoke(self, before: Node, result: Step) -> None:
-        if (before.state, before.reason, before.op) != (
-            result.node.state,
-            result.node.reason,
-            result.node.op,
-        ):
+        if (before.state, before.reason) != (result.node.state, result.node.reason):
             self.host.state_changed(before, result)
         if before.contact is not result.node.contact:
             self._log_contact(result.node)

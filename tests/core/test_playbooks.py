@@ -422,10 +422,10 @@ def test_r6_the_home_node_starts_its_services_then_waits_for_its_users_to_be_let
 
 def test_r6_the_backup_lets_go_when_the_home_node_is_ready() -> None:
     story, reason = play(S.BACKUP, R.PEER_DOWN), R.AUTOMATIC_FALLBACK
-    story.see(hears(S.TAKING_BACK, reason), (S.FALLING_BACK, reason), [], stage=Stage.BEGUN)
-    story.see(hears(S.TAKING_BACK, reason), do=[], stage=Stage.BEGUN)
-    story.see(hears(S.TAKING_BACK, reason, stage=Stage.READY), do=[], stage=Stage.READY)
-    story.see(hears(S.TAKING_BACK, reason, stage=Stage.MOVING), do=[], stage=Stage.READY)
+    story.see(hears(S.TAKING_BACK, reason, op=11), (S.FALLING_BACK, reason), [], stage=Stage.BEGUN)
+    story.see(hears(S.TAKING_BACK, reason, op=11), do=[], stage=Stage.BEGUN)
+    story.see(hears(S.TAKING_BACK, reason, op=11, stage=Stage.READY), do=[], stage=Stage.READY)
+    story.see(hears(S.TAKING_BACK, reason, op=13, stage=Stage.MOVING), do=[], stage=Stage.READY)
     story.see(hears(S.NORMAL), (S.NORMAL, R.NORMAL), [HOME])
 
 

@@ -16,10 +16,12 @@ from srmd.core.events import (
     PeerHeard,
     PeerMismatched,
     RecoverRequested,
+    ServicesStarted,
+    UsersMoved,
 )
 from srmd.core.node import Policy
-from srmd.core.states import Health, Reason, SplitBrain, Start, State
-from tests.play import Pair, Side
+from srmd.core.states import Destination, Health, Reason, SplitBrain, Stage, Start, State
+from tests.play import Pair, Play, Side, a_node, a_report
 
 S, R = State, Reason
 ROW_1 = ((S.NORMAL, R.NORMAL), (S.NORMAL, R.NORMAL))
@@ -396,3 +398,28 @@ def test_a_report_by_the_control_channel_is_no_proof_of_life() -> None:
     before = pair.a.node
     pair.feed(pair.a, PeerHeard(pair.b.node.report(), beat=False))
     assert pair.a.node == before
+
+
+def test_r1_a_home_node_that_died_while_taking_back_finds_that_its_peer_has_acted(
+    pair: Oriented,
+) -> None:
+    """It came back with its old order, and its peer obeyed it: both failed over a lower op."""
+    p, x, y = pair
+    manual_failover(pair)
+    x.broken.add("slow")
+    p.request(x, FallbackRequested())
+    p.crash(x).miss(y)
+    x.broken.clear()
+    p.back(x, Start.REBOOT)
+    at(pair, (S.FAILED_OVER, R.INITIALIZATION), (S.BACKUP, R.PEER_DOWN))
+    fallback(pair)
+
+
+def test_r6_the_move_home_outranks_whatever_the_peer_ordered_meanwhile() -> None:
+    """The backup held its users again with the very op of the fallback, and won the tie."""
+    story = Play(a_node(S.TAKING_BACK, R.ON_ADMIN_REQUEST, peer=a_report(S.BACKUP), op=321))
+    story.see(ServicesStarted(321))
+    letting_go = a_report(S.FALLING_BACK, R.ON_ADMIN_REQUEST, op=322, stage=Stage.READY)
+    story.see(PeerHeard(letting_go), do=[Destination.HOME], stage=Stage.MOVING)
+    assert story.node.op == 323
+    story.answer(UsersMoved, then=(S.NORMAL, R.NORMAL))
