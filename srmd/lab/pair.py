@@ -50,7 +50,7 @@ FAST: Mapping[str, Mapping[str, Value]] = {
     },
     "control": {"call_timeout_s": 2.0},
     "services": {
-        "critical_service_delay_s": 0.6,
+        "critical_service_delay_s": 1.0,
         "start_limit_s": 5.0,
         "stop_limit_s": 3.0,
         "health_interval_s": 0.2,

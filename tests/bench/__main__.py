@@ -1,6 +1,6 @@
 """`python -m tests.bench`: measures what srmd promises, each figure beside its lower bound.
 
-    python -m tests.bench                   everything, in less than three minutes
+    python -m tests.bench                   everything, in about three minutes
     python -m tests.bench move heartbeat    some
     python -m tests.bench --quick           a few rounds: whether it runs, not what it takes
 
@@ -18,12 +18,14 @@ from collections.abc import Callable, Sequence
 
 from tests.bench import bench_failover, bench_heartbeat, bench_move, bench_start
 from tests.bench.figure import Figure, table
+from tests.lab.faultproxy import bench as faultproxy_bench
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "move": bench_move.run,
     "failover": bench_failover.run,
     "heartbeat": bench_heartbeat.run,
     "start": bench_start.run,
+    "proxy": faultproxy_bench.run,
 }
 
 
