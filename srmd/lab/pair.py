@@ -31,6 +31,7 @@ from typing import Self
 
 import srmd
 from srmd.client import Client, ClientError, Json
+from srmd.core.services import ServiceState
 from srmd.core.states import Reason, State
 from srmd.secret import Secret
 from srmd.shown import Half, Shown, pair_of, parse_half, parse_reason, parse_state, written
@@ -108,7 +109,7 @@ class LabNode:
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process, and wait until its API answers.  Raises LabError."""
+        """Start the process, and wait until its SRM runs.  Raises LabError."""
         self.spawn()
         self.wait_for_answer()
 
@@ -134,7 +135,7 @@ class LabNode:
             )
 
     def wait_for_answer(self) -> None:
-        """Raises LabError when the process ends, or does not answer in time."""
+        """SRM runs, and the API tells so.  Raises LabError when the process ends, or in the end."""
         give_up_s = time.monotonic() + ANSWER_LIMIT_S
         while self.shown() is None:
             if self.pid is None:
@@ -190,11 +191,15 @@ class LabNode:
         return self.client.status()
 
     def shown(self) -> Shown | None:
-        """What the node shows of itself; None while it does not answer."""
+        """What SRM shows of its node; None while the node does not answer or SRM does not run.
+
+        A node answers before its SRM has started, and shows Unknown then: that is not yet a state.
+        """
         try:
-            return pair_of(self.client.status())[0]
+            status = self.client.status()
         except ClientError:
             return None
+        return pair_of(status)[0] if status["srm"] == ServiceState.STARTED.value else None
 
     def log_tail(self) -> str:
         try:
@@ -299,7 +304,7 @@ class LabPair:
             time.sleep(POLL_S)
 
     def look(self) -> dict[str, Half | None]:
-        """What each node shows of itself now, None when it does not answer."""
+        """What each node shows of itself now, None as in `LabNode.shown`."""
         now = {}
         for node in self.nodes:
             shown = node.shown()
@@ -420,5 +425,6 @@ def _half(want: Want) -> Half:
 
 def _line(halves: Mapping[str, Half | None]) -> str:
     return "  |  ".join(
-        f"{node} {written(half) if half else '(does not answer)'}" for node, half in halves.items()
+        f"{node} {written(half) if half else '(SRM does not answer)'}"
+        for node, half in halves.items()
     )

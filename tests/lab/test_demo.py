@@ -131,6 +131,17 @@ def test_overrides_reach_the_configuration_of_the_one_node() -> None:
         pair.close()
 
 
+def test_a_node_whose_srm_does_not_run_shows_no_state() -> None:
+    """It answers with Unknown, as it does before SRM has started: once a pair seemed to be Unknown
+    that was only slow to start."""
+    with LabPair() as pair:
+        pair.a.client.srm("stop")
+        assert pair.a.status()["local"]["state"] == "Unknown"
+        assert pair.a.shown() is None
+        pair.a.client.srm("start")
+        assert pair.a.shown() is not None
+
+
 def test_what_is_not_reached_is_told_with_the_story_and_the_logs() -> None:
     with LabPair() as pair, pytest.raises(LabError) as told:
         pair.wait_for(a="Idle/On Admin Request", within_s=0.2)
