@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import srmd
-from srmd.lab.pair import MARK
+from srmd.lab.pair import MARK, held_port
 from srmd.lab.scenario.stage import StageBroken
 
 HOST = "127.0.0.1"
@@ -115,8 +115,7 @@ def find_toxiproxy(env: Mapping[str, str] = os.environ) -> str | None:
 
 def start_toxiproxy(program: str, mark: str, folder: Path) -> tuple[Server, str]:
     """The real one: (server, its URL).  Raises StageBroken."""
-    with socket.socket() as free:
-        free.bind((HOST, 0))
+    with held_port(socket.SOCK_STREAM) as free:
         port = free.getsockname()[1]
     command = [program, "-host", HOST, "-port", str(port)]
     server = Server(command, mark, folder / "toxiproxy.log")

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from srmd.lab.pair import held_port
+
 ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / ".tools"
 START_LIMIT_S = 20.0
@@ -83,10 +85,10 @@ def tool(*names: str) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody has, and that the system gives to nobody who asks for any port."""
+    with held_port(kind) as held:
+        return int(held.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from srmd.lab.faultproxy import address, udp
 from srmd.lab.faultproxy.server import Serving, Settings, serving
 from srmd.lab.toxiproxy import Toxiproxy
 from tests.lab.faultproxy.peers import LIMIT_S, Udp, eventually
+from tests.lab.faultproxy.programs import free_port
 
 
 class Wire:
@@ -189,8 +191,7 @@ async def test_the_timeout_of_a_black_hole_forgets_clients() -> None:
 
 
 async def test_a_fixed_source_address_is_what_the_upstream_sees() -> None:
-    with Udp() as free:
-        port = free.port
+    port = free_port(socket.SOCK_DGRAM)
     async with wire(source=f"127.0.0.1:{port}") as w:
         with await w.client() as client:
             client.send(b"hello")
@@ -218,8 +219,7 @@ async def test_a_full_queue_is_counted_apart_from_wanted_loss() -> None:
 async def test_a_dead_upstream_is_counted_and_hurts_nobody() -> None:
     async with wire() as w:
         with await w.client() as client:
-            with Udp() as gone:
-                port = gone.port
+            port = free_port(socket.SOCK_DGRAM)
             await w.toxiproxy.update("p", upstream=f"127.0.0.1:{port}")
 
             def is_refused(stats: dict[str, Any]) -> bool:
