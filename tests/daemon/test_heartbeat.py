@@ -133,7 +133,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_it_beats_at_every_interval_and_hears_the_peer() -> None:
     async with listening() as (beats, heard, udp):
         udp.send(datagram(beats, made("b", 1)))
-        await until(lambda: beats.sent_count >= 5)
+        await until(lambda: beats.sent_count >= 5 and bool(heard.beats))
         assert [beat.sender for beat in heard.beats] == ["b"]
         assert beats.presence().heard
         assert heard.errors == []
@@ -216,8 +216,10 @@ async def test_a_silent_peer_is_down_at_the_deadline_not_earlier() -> None:
         beats.follow(IN_OPERATION, IN_OPERATION)
         assert beats.last_heard_s is not None
         await until(lambda: bool(heard.down_s))
-        assert heard.down_s == [beats.last_heard_s + 0.3]
-        assert time.monotonic() >= heard.down_s[0]
+        (down_s,) = heard.down_s
+        # Later only if this machine let the loop stand still, which is told.
+        assert down_s == beats.last_heard_s + 0.3 or (heard.late_s and down_s > beats.last_heard_s)
+        assert time.monotonic() >= down_s
         assert not beats.presence().heard
 
 
@@ -273,8 +275,7 @@ async def test_names_resolve_beside_the_beats(monkeypatch: pytest.MonkeyPatch) -
         await asked.wait()
         await until(lambda: bool(heard.down_s))
         udp.send(datagram(beats, made("b", 1)))
-        await until(lambda: bool(heard.beats))
-        assert beats._seq >= 5
+        await until(lambda: bool(heard.beats) and beats._seq >= 5)
         assert beats.sent_count == 0
 
 
