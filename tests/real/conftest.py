@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from srmd.lab.pair import LabNode, LabPair, Want
+from srmd.shown import pair_of, parse_half
 
 USERS = 200
 MOVE_S = 0.5
 """A move of one node's users takes so long, to be seen."""
 OVERRIDES = {
-    "heartbeat": {"keep_alive_timeout_s": 0.95, "initialization_keep_alive_timeout_s": 2.0},
+    "heartbeat": {"keep_alive_timeout_s": 0.95, "initialization_keep_alive_timeout_s": 4.0},
     "users": {"move_rate_per_s": USERS / 2 / MOVE_S},
 }
+"""The initialization timeout has room for a peer that boots at the same time, and has services to
+stop before."""
 NORMAL = "Normal/Normal"
+
+
+def records(node: LabNode, event: str) -> list[dict[str, Any]]:
+    """What the log has of this event.  A thread writes it: what the node shows may not be there
+    yet, so a test that wants a record waits for it (`Story.logs`)."""
+    lines = node.log_file.read_text().splitlines(keepends=True)
+    parsed = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+    return [record for record in parsed if record["event"] == event]
 
 
 @dataclass
@@ -30,6 +43,21 @@ class Story:
     def reaches(self, x: Want | None, y: Want | None, *, within_s: float = 15.0) -> None:
         at_a, at_b = (x, y) if self.x is self.pair.a else (y, x)
         self.pair.wait_for(a=at_a, b=at_b, within_s=within_s)
+
+    def passes(self, x: str, y: str, row: int) -> None:
+        """Both nodes show this and name this row, seen in one look: they will not stay so."""
+        wanted = [(parse_half(half), row) for half in (x, y)]
+
+        def seen() -> bool:
+            statuses = [node.status() for node in (self.x, self.y)]
+            return wanted == [(pair_of(one)[0].half, one["handbook"]["row"]) for one in statuses]
+
+        self.pair.wait_until(f"{self.x.id} {x}, {self.y.id} {y}, row {row}", seen)
+
+    def logs(self, node: LabNode, event: str, *, beyond: int = 0) -> dict[str, Any]:
+        """The newest record of this event, when there are more than `beyond` of them."""
+        self.pair.wait_until(f"{node.id} logs {event}", lambda: len(records(node, event)) > beyond)
+        return records(node, event)[-1]
 
     def row(self, number: int) -> None:
         """Both nodes name this row of the handbook, one after the other within a bound."""
