@@ -27,7 +27,8 @@ def status(node: ServerNode) -> dict[str, Any]:
     machine = node.machine
     mine = (machine.state, machine.reason) if srm is not None else (State.UNKNOWN, Reason.UNKNOWN)
     theirs = shown_peer(machine, srm.mismatch) if srm is not None else None
-    match = handbook.find(mine, theirs)
+    stopped = handbook.Match(handbook.SRM_STOPPED, "both")
+    match = handbook.find(mine, theirs) if srm is not None else stopped
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
     return {

@@ -19,6 +19,7 @@ from srmd.core.handbook import (
     OURS,
     ROWS,
     SILENT,
+    SRM_STOPPED,
     UNDOCUMENTED,
     Half,
     Row,
@@ -505,27 +506,27 @@ def test_a_down_state_with_any_reason_is_a_silent_peer() -> None:
 # ------------------------------------------------------------------ the texts
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", [*ROWS, SRM_STOPPED], ids=lambda row: row.key)
 def test_a_row_speaks_both_languages(row: Row) -> None:
     for text in (row.cause, row.action, *([row.note] if row.note else [])):
         assert_speaks_both_languages(text)
         assert places(text) <= {"home", "backup"}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", [*ROWS, SRM_STOPPED], ids=lambda row: row.key)
 def test_a_row_that_fits_either_way_round_names_no_node(row: Row) -> None:
     if set(examples(row.home)) & set(examples(row.backup)) and row.home:
         assert not places(row.cause) | places(row.action)
 
 
-@pytest.mark.parametrize("row", OURS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", [*OURS, SRM_STOPPED], ids=lambda row: row.key)
 def test_a_row_of_ours_says_why_it_exists(row: Row) -> None:
     assert row.n is None
     assert row.ours
     assert row.note is not None
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", [*ROWS, SRM_STOPPED], ids=lambda row: row.key)
 def test_a_row_advises_only_commands_that_exist(row: Row) -> None:
     for command in re.findall(r"`(srmd [^`]*)`", row.action.en):
         assert any(f"{command} ".startswith(f"{known} ") for known in COMMANDS), command

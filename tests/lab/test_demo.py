@@ -137,6 +137,7 @@ def test_a_node_whose_srm_does_not_run_shows_no_state() -> None:
     with LabPair() as pair:
         pair.a.client.srm("stop")
         assert pair.a.status()["local"]["state"] == "Unknown"
+        assert pair.a.status()["handbook"]["key"] == "srm_stopped"
         assert pair.a.shown() is None
         pair.a.client.srm("start")
         assert pair.a.shown() is not None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from srmd.core.handbook.documented import DOCUMENTED
-from srmd.core.handbook.ours import IN_TRANSITION, OURS, UNDOCUMENTED
+from srmd.core.handbook.ours import IN_TRANSITION, OURS, SRM_STOPPED, UNDOCUMENTED
 from srmd.core.handbook.row import ANY, Half, Pattern, Row, Side, fits
 from srmd.core.states import PASSING, Reason, State
 from srmd.core.texts import Text
@@ -26,6 +26,7 @@ __all__ = [
     "OURS",
     "ROWS",
     "SILENT",
+    "SRM_STOPPED",
     "UNDOCUMENTED",
     "Half",
     "Match",

@@ -3,6 +3,7 @@
 The order matters: a pair gets the first row that fits, so the special come before the general.
 `home` is always the node whose users have moved or are about to move.  In rows whose sides are
 alike nobody can say which node is which, so their texts name none.
+`SRM_STOPPED`, at the end, is about no pair.
 Source: rules R1-R14, see docs/state-machine.md.
 """
 
@@ -1027,3 +1028,34 @@ OURS: Final[tuple[Row, ...]] = (
     *_FAILED_OVER_AND_BACKUP,
     *_LAST_RESORTS,
 )
+
+SRM_STOPPED: Final = Row(
+    key="srm_stopped",
+    home=EVERYTHING,
+    backup=EVERYTHING,
+    stable=True,
+    cause=Text(
+        "SRM does not run on this node: it is starting, was stopped, or could not start; the note"
+        " of the service Cisco Server Recovery Manager tells which. Without it this node cannot"
+        " say how the pair is.",
+        "このノードでは SRM が動作していません (開始中、停止済み、または開始に失敗)。"
+        "どれであるかは、サービス Cisco Server Recovery Manager の備考に表示されます。"
+        "SRM がなければ、このノードからはペアの状態は分かりません。",
+    ),
+    action=Text(
+        "1. Wait if it is starting. Otherwise"
+        ' `srmd service start "Cisco Server Recovery Manager"`.\n'
+        "2. `srmd status` on the peer tells how the pair is: it may have taken the users.",
+        "1. 開始中であれば、お待ちください。それ以外の場合は "
+        '`srmd service start "Cisco Server Recovery Manager"` を実行します。\n'
+        "2. ペアの状態はピアの `srmd status` で確認します。"
+        "ピアがユーザを引き取っていることがあります。",
+    ),
+    note=Text(
+        "No pair of states, so it is not among the rows: a node whose SRM does not run shows"
+        " Unknown and hears nobody, which is not the Unknown of row 24.",
+        "状態の組み合わせではないため、表の行には含まれません。SRM が動作していないノードは"
+        "「不明」と表示されますが、第 24 行の「不明」とは異なります。",
+    ),
+)
+"""What a node tells whose SRM does not run."""
