@@ -175,6 +175,12 @@ EVENTS: dict[str, EventInfo] = {
         "Make what the record names equal on both nodes.",
         "error",
     ),
+    "promise.broken": EventInfo(
+        "The machine did what it promises never to do; the node goes on as its rules say.",
+        "This is a defect of srmd: report it with the record and the journals of both nodes;"
+        " srmd explain tells what to do about the pair as it is.",
+        "error",
+    ),
     "service.changed": EventInfo(
         "A critical service changed its state.",
         "If it stopped uncommanded, read its own log and start it.",

@@ -60,6 +60,9 @@ class Events:
     """What the heartbeats tell the node."""
 
     def heard(self, heartbeat: Heartbeat) -> None: ...
+    def sent(self, seq: int, at_s: float) -> None:
+        """A heartbeat of ours was handed to the network at a monotonic second."""
+
     def peer_down(self, deadline_s: float) -> None: ...
     def mismatched(self, what: str) -> None: ...
     def rejected(self, error: Rejected, source: str, count: int) -> None: ...
@@ -157,8 +160,11 @@ class HeartbeatSocket:
         heartbeat = self._events.compose(self._seq, hears)
         if self._address is not None:
             try:
-                self._socket.sendto(encode(heartbeat, self._keyring), self._address)
+                datagram = encode(heartbeat, self._keyring)
+                at_s = time.monotonic()
+                self._socket.sendto(datagram, self._address)
                 self.sent_count += 1
+                self._events.sent(self._seq, at_s)
                 self._note_sending(None)
             except (OSError, ValueError) as error:  # ValueError: names too long for a datagram
                 self._note_sending(error)

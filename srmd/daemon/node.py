@@ -46,6 +46,7 @@ from srmd.daemon.facade import (
     SrmAction,
 )
 from srmd.daemon.heartbeat import PortBusy
+from srmd.daemon.monitor import Monitor
 from srmd.daemon.peer import CallFailed, stored_placements
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_count
 from srmd.daemon.supervisor import (
@@ -109,6 +110,7 @@ class ServerNode:
         self._config_path = config_path
         self._log = log
         self.log = log.get()
+        self.monitor = Monitor(self.log)
         self.journal = Journal(config.node.state_dir / JOURNAL_FILE, config.log.journal_bytes)
         self.memory, self._start = wake(memory, config, rebooted=rebooted)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="node memory")

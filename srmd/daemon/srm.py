@@ -34,12 +34,13 @@ from srmd.daemon.alarm import Alarm
 from srmd.daemon.database import Database
 from srmd.daemon.driver import Driver
 from srmd.daemon.heartbeat import Events, HeartbeatSocket
+from srmd.daemon.monitor import Monitor
 from srmd.daemon.peer import Peer
+from srmd.daemon.recorder import Recorder
 from srmd.daemon.supervisor import Supervisor
 from srmd.store.database import LowerOp, UserDatabase
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary, cut_services
-from srmd.wire.journal import event_to_json, node_to_json
 from srmd.wire.keys import AuthMode
 from srmd.wire.rejected import Rejected
 from srmd.wire.replay import Mark, mark_from_json, mark_to_json
@@ -64,6 +65,7 @@ class Host(Protocol):
     database: Database
     log: Any
     journal: Any
+    monitor: Monitor
 
     async def store(self, memory: NodeMemory) -> None:
         """Make the memory durable.  Raises OSError."""
@@ -127,7 +129,7 @@ class Srm(Events):
         self.mismatch: str | None = None
         self.peer_since: str | None = None
         self._peer_op = -1
-        host.journal.write({"at_s": time.monotonic(), "boot": node_to_json(node)})
+        self._recorder = Recorder(host.journal, config, memory, node)
         self.driver.put(Booted(start))  # before any other event: the first thing that happens
         self.since = memory.since
 
@@ -144,6 +146,7 @@ class Srm(Events):
     def close(self) -> None:
         """Give back what is held.  May be called again, and when `run` has never run."""
         self._closed = True
+        self._recorder.flush()
         self.heartbeat.close()
         self._health_alarm.close()
         if self._saving is not None:
@@ -174,6 +177,7 @@ class Srm(Events):
     def heard(self, heartbeat: Heartbeat) -> None:
         """A heartbeat that is good and new.  It may be overtaken by a report that was told."""
         order = (heartbeat.incarnation, heartbeat.seq)
+        self._recorder.heard(*order, time.monotonic())
         overtaken = order < self._report_order
         self._report_order = max(order, self._report_order)
         self._warn_of_relogin(heartbeat.summary)
@@ -224,6 +228,9 @@ class Srm(Events):
             self.log.error("peer.mismatched", what=what)
         if self.driver.node.state is not State.UNKNOWN:
             self.driver.put(PeerMismatched(what))
+
+    def sent(self, seq: int, at_s: float) -> None:
+        self._recorder.sent(seq, at_s)
 
     def rejected(self, error: Rejected, source: str, count: int) -> None:
         if count in REJECTIONS_LOGGED:
@@ -330,14 +337,8 @@ class Srm(Events):
     # ------------------------------------------------------------ what the driver orders (Shell)
 
     def stepped(self, before: Node, event: Event, result: Step, at_s: float) -> None:
-        after = result.node
-        self.host.journal.write(
-            {
-                "at_s": at_s,
-                "event": event_to_json(event),
-                "then": [after.state.name, after.reason.value, after.op],
-            }
-        )
+        self._recorder.decided(before, event, result, at_s)
+        self.host.monitor.look(before, event, result)
         self.heartbeat.follow(before, result.node)
         if result.node.op != before.op and result.node.state is State.TAKING_OVER:
             presence = self.heartbeat.presence()

@@ -195,4 +195,5 @@ def _counters(node: ServerNode) -> dict[str, Any]:
         "transitions": node.transition_count,
         "log_dropped": node.log_dropped(),
         "journal_dropped": node.journal.dropped,
+        "promises_broken": dict(node.monitor.broken),
     }

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from tests.bench import bench_failover, bench_heartbeat, bench_move, bench_start
+from tests.bench import bench_failover, bench_heartbeat, bench_monitor, bench_move, bench_start
 from tests.bench.figure import Figure, table
 from tests.lab.faultproxy import bench as faultproxy_bench
 
@@ -24,6 +24,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "move": bench_move.run,
     "failover": bench_failover.run,
     "heartbeat": bench_heartbeat.run,
+    "monitor": bench_monitor.run,
     "start": bench_start.run,
     "proxy": faultproxy_bench.run,
 }

@@ -22,7 +22,7 @@ def test_a_word_that_is_no_bench_is_refused_with_the_choices(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["moves"])
-    assert "moves: one of move, failover, heartbeat, start" in capsys.readouterr().err
+    assert "moves: one of move, failover, heartbeat, monitor, start" in capsys.readouterr().err
 
 
 def figure(ours_s: float, beside_s: float, goal: Within) -> Figure:

@@ -19,6 +19,7 @@ from srmd.core.states import Contact, Reason, Start, State
 from srmd.daemon import node as node_module
 from srmd.daemon.database import Database
 from srmd.daemon.facade import Refused, SrmAction
+from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode, wake
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
@@ -57,6 +58,9 @@ class Host:
     disk_free: asyncio.Event = field(default_factory=asyncio.Event)
     stored: list[NodeMemory] = field(default_factory=list)
     outlived: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.monitor = Monitor(self.log)
 
     async def store(self, memory: NodeMemory) -> None:
         self.memory = memory

@@ -9,11 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srmd.core.events import EVENTS, Event, OperationFailed, Order, PeerHeard, Report
+from srmd.core.events import EVENTS, Event, OperationFailed, Order, PeerDown, PeerHeard, Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, SplitBrain, State
 from srmd.wire.codec import MalformedMessage, codec
-from srmd.wire.journal import event_from_json, event_to_json, node_from_json, node_to_json
+from srmd.wire.journal import (
+    About,
+    Beats,
+    Decided,
+    Dropped,
+    Entry,
+    Heard,
+    Known,
+    Sent,
+    Timers,
+    entry_from_json,
+    entry_to_json,
+    event_from_json,
+    event_to_json,
+    is_entry,
+    node_from_json,
+    node_to_json,
+)
 
 counts = st.integers(0, 2**63 - 1)
 st.register_type_strategy(Report, st.builds(Report, op=counts, ha_stamp=counts))
@@ -122,3 +139,96 @@ def test_an_enum_is_read_from_a_value_of_its_own_type_only(raw: object) -> None:
 def test_optional_fields_and_pairs_come_back() -> None:
     for box in (Box(None, (1, "x")), Box(Lamp.ON, (0, ""), SplitBrain.HOME)):
         assert codec(Box).read(codec(Box).write(box)) == box
+
+
+ABOUT = About(
+    node="a",
+    peer="b",
+    boot_id="boot-1",
+    incarnation=3,
+    wall="2026-11-22T14:00:00.000000+00:00",
+    timers=Timers(15.0, 60.0, 120.0, 90.0, 30.0, 1800.0),
+)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Known(1.5, Node(op=3), boot=True, about=ABOUT),
+        Known(1.5, Node(op=3), boot=False, about=ABOUT),
+        Known(1.5, Node(op=3), boot=True, about=None),
+        Decided(2.25, PeerDown(), State.TAKING_OVER, Reason.PEER_DOWN, 4),
+        Beats(3.0, 3, (Sent(7, 2.5), Sent(8, 2.75)), (Heard(2, 9, 2.625),)),
+        Dropped(12),
+    ],
+    ids=lambda entry: type(entry).__name__,
+)
+def test_every_line_comes_back_from_the_journal(entry: Entry) -> None:
+    raw = through_a_file(entry_to_json(entry))
+    assert is_entry(raw)
+    assert entry_from_json(raw) == entry
+
+
+def test_a_line_as_it_stands_in_the_journal() -> None:
+    entry = Decided(2.25, PeerDown(), State.TAKING_OVER, Reason.PEER_DOWN, 4)
+    assert json.dumps(entry_to_json(entry)) == (
+        '{"at_s": 2.25, "event": {"type": "PeerDown"}, "then": ["TAKING_OVER", "peer_down", 4]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "raw, says",
+    [
+        ([], "message: not an object"),
+        ({"at_s": 1.0}, "message: none of boot, node, event, beats, dropped"),
+        ({"dropped": -1}, "dropped: -1 is not a whole number from 0 to"),
+        ({"event": {"type": "PeerDown"}}, "at_s: not a number of seconds"),
+        ({"at_s": float("nan"), "event": {}}, "at_s: not a number of seconds"),
+        ({"at_s": 1, "boot": {}}, "boot.state: is missing"),
+        ({"at_s": 1, "event": {"type": "Gone"}}, "event.type: 'Gone' is not one of"),
+        ({"at_s": 1, "event": {"type": "PeerDown"}}, "then: not [STATE, REASON, OP]"),
+        (
+            {"at_s": 1, "event": {"type": "PeerDown"}, "then": ["GONE", "normal", 1]},
+            "then[0]: 'GONE' is no state",
+        ),
+        (
+            {"at_s": 1, "event": {"type": "PeerDown"}, "then": ["IDLE", "because", 1]},
+            "then[1]: 'because' is no reason",
+        ),
+        (
+            {"at_s": 1, "event": {"type": "PeerDown"}, "then": ["IDLE", ["normal"], 1]},
+            "then[1]: ['normal'] is no reason",
+        ),
+        ({"at_s": 1, "beats": {"incarnation": 1}}, "beats.sent: not a list of at most 1000"),
+        (
+            {"at_s": 1, "beats": {"incarnation": 1, "sent": [[1]], "heard": []}},
+            "beats.sent[0]: not a list of 2",
+        ),
+    ],
+)
+def test_a_bad_line_is_refused_by_field(raw: object, says: str) -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        entry_from_json(raw)
+    assert str(caught.value).startswith(says)
+
+
+@given(
+    raw=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda of: (
+            st.lists(of, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["at_s", "boot", "node", "event", "then", "beats", "about", "dropped"]
+                ),
+                of,
+            )
+        ),
+    )
+)
+def test_nothing_but_malformed_message_is_raised(raw: object) -> None:
+    is_entry(raw)
+    try:
+        entry_from_json(raw)
+    except MalformedMessage:
+        pass
