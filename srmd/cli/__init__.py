@@ -9,6 +9,7 @@
     waiting.py    the wait for an operation's end
     commands.py   everything else that a node is asked
     explain.py    `srmd states` and `srmd explain`: the handbook at the prompt
+    init.py       `srmd init`: the files of a new pair
     output.py     tables for people, JSON for programs
 
 A command has to feel instant.  So nothing here imports the daemon, or anything slow, before it is

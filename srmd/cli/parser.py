@@ -27,6 +27,8 @@ WIDTH = 80
 GENERATE_MODES = ("balanced", "active-standby", "none")
 STATES_FORMATS = ("text", "json", "mermaid", "md")
 """What srmd.tables can print; not imported from there, to be quick."""
+TIMERS = ("cisco", "fast")
+"""The shipped examples that srmd.cli.init knows."""
 OF_THE_ROOT = argparse.SUPPRESS
 """Default of an option that may stand before the command too, and is not to be hidden then."""
 
@@ -148,6 +150,7 @@ def _parser() -> Parser:
     _word(words, "states", "all states and transitions, from the table itself", _states)
     _command(words, "explain", "what a pair of states means, and what to do about it", _explain)
     _family(words, "config", "the configuration file", _config)
+    _word(words, "init", "write the files of a new pair: configuration, key, token", _init)
     _program(words, "faultproxy", "UDP and TCP proxies that do harm on order")
     _program(words, "lab", "a pair to break on purpose, and scenarios that do", module="lab")
     return root
@@ -287,6 +290,34 @@ def _config(words: Words) -> None:
     check.add_argument("file", metavar="FILE")
     _add_json(check)
     _does(check, "commands", "config_check")
+
+
+def _init(init: Parser) -> None:
+    init.add_argument("folder", metavar="DIR", help="gets a folder for each node")
+    pair = init.add_argument_group("the pair (a comes first)")
+    names, addresses = ("NAME_A", "NAME_B"), ("ADDR_A", "ADDR_B")
+    pair.add_argument("--names", nargs=2, metavar=names, default=["a", "b"], help="(a b)")
+    pair.add_argument(
+        "--addresses",
+        nargs=2,
+        metavar=addresses,
+        default=["127.0.0.1", "127.0.0.1"],
+        help="where each reaches the other: IP address or name (both on this machine)",
+    )
+    pair.add_argument("--group", metavar="NAME", default="pair", help="of both nodes (pair)")
+    pair.add_argument(
+        "--timers",
+        choices=TIMERS,
+        default="cisco",
+        help="cisco: its defaults; fast: a failover in a second (cisco)",
+    )
+    pair.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        default="state",
+        help="of each node; relative to its configuration (state)",
+    )
+    _does(init, "init", "init")
 
 
 def _words(parser: Parser) -> Words:

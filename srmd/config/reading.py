@@ -51,6 +51,11 @@ SERVICE_NAME = r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}"
 SERVICE_NAME_RIGHT = "1-63 letters, digits, blanks, '.', '_' or '-', a letter or digit first"
 
 
+def is_name(text: str) -> bool:
+    """The text can be the name of a node or of a group."""
+    return re.fullmatch(NAME, text) is not None
+
+
 class ConfigError(TomlError):
     """A configuration that cannot be used; `problems` has all that is wrong with it."""
 
@@ -309,14 +314,15 @@ def _timer(table: Table, key: str, default: float) -> float:
 def _address(table: Table, key: str, default: Address | None) -> Address:
     right = 'an address "host:port", port 1-65535, such as "127.0.0.1:22001"'
     text = table.text(key, str(default) if default else None, right=right)
-    if (address := _parse_address(text)) is not None:
+    if (address := parse_address(text)) is not None:
         return address
     if table.reader.fine(table.key(key)):
         table.problem(key, text, right)
     return default or HeartbeatConfig.listen
 
 
-def _parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
+    """`host:port` or `[v6]:port`; None when it is neither."""
     matched = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
     if matched is None or not 1 <= int(matched[3]) <= 65_535:
         return None
@@ -335,7 +341,7 @@ def _url(table: Table, key: str) -> str:
     try:
         parts = urlsplit(text)
         tail = parts.path.strip("/") + parts.query + parts.fragment
-        good = parts.scheme in ("http", "https") and not tail and _parse_address(parts.netloc)
+        good = parts.scheme in ("http", "https") and not tail and parse_address(parts.netloc)
     except ValueError:
         good = None
     if not good:

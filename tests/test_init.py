@@ -1,0 +1,231 @@
+"""`srmd init`: what it writes is a pair that runs, and what is in the way stays as it is."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from srmd.cli import Exit, init, main
+from srmd.client import Client, ClientError
+from srmd.config import DEMO_KEY, DEMO_TOKEN, Config, load
+from srmd.core.states import Reason, State
+from srmd.shown import pair_of
+
+Capture = pytest.CaptureFixture[str]
+
+LIMIT_S = 40.0
+"""How long a pair with fast timers may need to reach Normal, on a busy machine."""
+POLL_S = 0.05
+NORMAL = (State.NORMAL, Reason.NORMAL)
+FOREIGN = ("laptop", "loopback", "LAPTOP", "one machine")
+"""Words of the examples that would be wrong in the files of two hosts."""
+
+
+def made(folder: Path, *words: str, names: tuple[str, str] = ("a", "b")) -> tuple[Config, Config]:
+    """What a new pair is configured to."""
+    assert main(["init", str(folder), *words]) == Exit.OK
+    a, b = (load(folder / f"node-{name}" / "node.toml", env={}).config for name in names)
+    return a, b
+
+
+def fits(a: Config, b: Config) -> None:
+    """The two are nodes of one pair with secrets of their own."""
+    assert (a.node.id, a.peer.id) == (b.peer.id, b.node.id)
+    assert (a.group, a.auth, a.control.token) == (b.group, b.auth, b.control.token)
+    assert (a.services, a.users, a.limits, a.relogin) == (b.services, b.users, b.limits, b.relogin)
+    assert a.auth.keys["k1"] != DEMO_KEY
+    assert a.control.token not in (None, DEMO_TOKEN)
+    assert a.node.state_dir != b.node.state_dir
+
+
+def test_a_pair_for_two_hosts_listens_and_sends_at_their_addresses(tmp_path: Path) -> None:
+    a, b = made(tmp_path / "pair", "--addresses", "192.0.2.11", "192.0.2.12")
+    fits(a, b)
+    assert (str(a.heartbeat.listen), str(a.control.listen)) == (
+        "192.0.2.11:22001",
+        "192.0.2.11:20075",
+    )
+    assert (str(a.peer.heartbeat), a.peer.control) == (
+        "192.0.2.12:22001",
+        "http://192.0.2.12:20075",
+    )
+    assert (b.peer.heartbeat, b.peer.control) == (a.heartbeat.listen, "http://192.0.2.11:20075")
+    assert a.node.state_dir == tmp_path / "pair" / "node-a" / "state"
+
+
+def test_without_addresses_both_are_on_this_machine_with_ports_of_their_own(
+    tmp_path: Path,
+) -> None:
+    a, b = made(tmp_path)
+    fits(a, b)
+    assert str(b.heartbeat.listen) == str(a.peer.heartbeat) == "127.0.0.1:22002"
+    assert str(b.control.listen) == "127.0.0.1:20076"
+    assert a.peer.control == "http://127.0.0.1:20076"
+
+
+def test_a_node_that_is_known_by_a_name_listens_on_all_addresses(tmp_path: Path) -> None:
+    a, b = made(tmp_path, "--addresses", "one.example", "two.example")
+    fits(a, b)
+    assert str(a.heartbeat.listen) == "0.0.0.0:22001"
+    assert str(b.control.listen) == "0.0.0.0:20075"
+    assert a.peer.control == "http://two.example:20075"
+
+
+def test_ipv6_addresses_are_taken_with_and_without_brackets(tmp_path: Path) -> None:
+    a, b = made(tmp_path, "--addresses", "2001:db8::1", "[2001:db8::2]")
+    fits(a, b)
+    assert str(a.heartbeat.listen) == "[2001:db8::1]:22001"
+    assert a.peer.control == "http://[2001:db8::2]:20075"
+
+
+def test_names_group_state_and_timers_are_those_asked_for(tmp_path: Path) -> None:
+    words = ["--names", "imp1", "imp2", "--group", "west", "--timers", "fast"]
+    a, b = made(tmp_path, *words, "--state-dir", "s of #1", names=("imp1", "imp2"))
+    fits(a, b)
+    assert (a.node.id, b.node.id, a.group.name) == ("imp1", "imp2", "west")
+    assert a.node.state_dir == tmp_path / "node-imp1" / "s of #1"
+    assert a.heartbeat.keep_alive_timeout_s < 1
+
+
+def test_hosts_of_their_own_may_keep_their_state_at_the_same_place(tmp_path: Path) -> None:
+    words = ("--addresses", "192.0.2.1", "192.0.2.2", "--state-dir", "/var/lib/srmd")
+    a, b = made(tmp_path, *words)
+    assert a.node.state_dir == b.node.state_dir == Path("/var/lib/srmd")
+
+
+def test_the_timers_are_ciscos_unless_asked_otherwise(tmp_path: Path) -> None:
+    a, _ = made(tmp_path)
+    assert (a.heartbeat.keep_alive_interval_s, a.heartbeat.keep_alive_timeout_s) == (15, 60)
+    assert a.services.critical_service_delay_s == 90
+
+
+@pytest.mark.parametrize("timers", ["cisco", "fast"])
+def test_the_comments_are_those_of_the_examples_and_true_for_two_hosts(
+    tmp_path: Path, timers: str
+) -> None:
+    made(tmp_path, "--timers", timers, "--addresses", "192.0.2.1", "192.0.2.2")
+    text = (tmp_path / "node-b" / "node.toml").read_text(encoding="utf-8")
+    assert text.startswith("# Node b of a pair with a, made by `srmd init`.\n")
+    assert "# silence in operation before take-over" in text
+    assert [word for word in FOREIGN if word in text] == []
+
+
+def test_each_pair_has_secrets_of_its_own_that_only_the_owner_reads(tmp_path: Path) -> None:
+    one, _ = made(tmp_path / "one")
+    other, _ = made(tmp_path / "other")
+    assert one.auth.keys != other.auth.keys
+    assert one.control.token != other.control.token
+    for path in (tmp_path / "one").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    assert load(tmp_path / "one" / "node-a" / "node.toml").warnings[1:] == ()  # of Cisco's 60 s
+
+
+def test_no_secret_is_printed(tmp_path: Path, capsys: Capture) -> None:
+    made(tmp_path)
+    told = capsys.readouterr().out
+    for name in ("k1.key", "token"):
+        assert (tmp_path / "node-a" / name).read_text().strip() not in told
+    assert f"srmd config check {tmp_path}/node-a/node.toml" in told
+
+
+def test_what_exists_is_not_overwritten_and_nothing_is_half_done(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "node-b").symlink_to("nowhere")
+    assert main(["init", str(tmp_path)]) == Exit.REFUSED
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/node-b: exists" in told
+    assert "name another DIR" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["node-b"]
+
+
+def test_a_write_that_fails_takes_back_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    write = init._write_secret
+    written: list[Path] = []
+
+    def full(path: Path, text: str) -> None:
+        if len(written) == 4:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(path)
+        write(path, text)
+
+    monkeypatch.setattr(init, "_write_secret", full)
+    assert main(["init", str(tmp_path)]) == Exit.FAILED
+    assert "No space left on device; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--names", "a", "a"], "--names: a twice"),
+        (["--names", "a", "b c"], "--names: 'b c': 1-63 letters"),
+        (["--names", "a", "../b"], "--names: '../b': 1-63 letters"),
+        (["--group", ""], "--group: '': 1-63 letters"),
+        (["--addresses", "host:80", "other"], "--addresses: host:80: a name or an IP address"),
+        (["--addresses", "0.0.0.0", "192.0.2.1"], "one that the other node can send to"),
+        (["--addresses", "127.0.0.1", "192.0.2.1"], "--addresses: 127.0.0.1: no other host"),
+        (["--addresses", "192.0.2.1", "localhost"], "--addresses: localhost: no other host"),
+        (["--state-dir", ""], "--state-dir: '': the name of a folder"),
+        (["--state-dir", "/var/lib/srmd"], "--state-dir: /var/lib/srmd: both nodes are on one"),
+        (["--timers", "slow"], "timers: slow: one of cisco, fast"),
+    ],
+)
+def test_a_pair_that_could_not_run_is_not_written(
+    words: list[str], told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["init", str(tmp_path / "pair"), *words]) == Exit.USAGE
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "pair").exists()
+
+
+@contextmanager
+def running(*files: Path) -> Iterator[None]:
+    """`srmd run` for each file; ended in order, or killed."""
+    nodes = []
+    try:
+        for file in files:
+            with (file.parent / "log").open("wb") as log:
+                words = [sys.executable, "-m", "srmd", "run", "--config", str(file)]
+                nodes.append(subprocess.Popen(words, stdout=log, stderr=log))
+        yield
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            try:
+                node.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                node.kill()
+                node.wait()
+
+
+def test_a_pair_started_from_new_files_becomes_normal(tmp_path: Path) -> None:
+    # Addresses of this process alone, so that the well-known ports are free.
+    net = f"127.{1 + (id(tmp_path) >> 4) % 250}.{1 + time.monotonic_ns() % 250}"
+    a, _ = made(tmp_path, "--timers", "fast", "--addresses", f"{net}.1", f"{net}.2")
+    client = Client(f"http://{a.control.listen}", a.control.token)
+    shown: object = None
+    with running(*(tmp_path / f"node-{name}" / "node.toml" for name in "ab")):
+        give_up_s = time.monotonic() + LIMIT_S
+        while shown != (NORMAL, NORMAL) and time.monotonic() < give_up_s:
+            time.sleep(POLL_S)
+            try:
+                shown = tuple((half.state, half.reason) for half in pair_of(client.status()))
+            except ClientError as failed:
+                shown = failed
+        assert shown == (NORMAL, NORMAL), (tmp_path / "node-a" / "log").read_text()[-2000:]
+        # The token is good for both nodes, the way the next steps tell it.
+        for name in "ab":
+            file = str(tmp_path / f"node-{name}" / "node.toml")
+            assert main(["users", "topology", "--config", file]) == Exit.OK
+            assert main(["fault", "clear", "moves", "--config", file]) == Exit.OK
