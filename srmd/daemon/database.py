@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,13 +22,8 @@ from srmd.core.services import (
     ServiceState,
     ServiceStatus,
 )
-from srmd.store.database import (
-    Counts,
-    DatabaseDown,
-    DatabaseFault,
-    Placement,
-    UserDatabase,
-)
+from srmd.node.users import Picture, picture_of
+from srmd.store.database import DatabaseDown, DatabaseFault, UserDatabase
 from srmd.store.sqlite import SqliteUserDatabase
 
 FILE = "users.sqlite3"
@@ -37,26 +31,6 @@ CALL_LIMIT_S = 10.0
 """How long a use of the database may take; an import of 75,000 users takes about two seconds."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What the database held when it was used last."""
-
-    db_id: str = ""
-    revision: int = 0
-    placement_op: int = 0
-    serving: tuple[tuple[str, str], ...] = ()
-    """(home, serving) for each home node of the group."""
-    assigned: tuple[tuple[str, int], ...] = ()
-    unassigned: int = 0
-    placements: tuple[Placement, ...] = ()
-
-    def serving_of(self, home: str) -> str:
-        return dict(self.serving).get(home, home)
-
-    def assigned_to(self, home: str) -> int:
-        return dict(self.assigned).get(home, 0)
 
 
 class Database:
@@ -190,21 +164,7 @@ class Database:
     def _work(self, database: UserDatabase, work: Callable[[UserDatabase], T]) -> tuple[T, Picture]:
         """In the thread: the work, and the picture after it."""
         result = work(database)
-        return result, self._take_picture(database)
-
-    def _take_picture(self, database: UserDatabase) -> Picture:
-        placements = database.placements()
-        serving = {row.home: row.serving for row in placements}
-        counts: Counts = database.counts()
-        return Picture(
-            db_id=database.db_id,
-            revision=database.revision(),
-            placement_op=max((row.op for row in placements), default=0),
-            serving=tuple((home, serving.get(home, home)) for home in self._nodes),
-            assigned=tuple((home, counts.assigned.get(home, 0)) for home in self._nodes),
-            unassigned=counts.unassigned,
-            placements=placements,
-        )
+        return result, picture_of(database, self._nodes)
 
     async def _open(self) -> None:
         await self._close()

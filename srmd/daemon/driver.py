@@ -26,17 +26,14 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step, ready
 from srmd.core.node import Node, Timer
-from srmd.core.states import State
 from srmd.core.transitions import step
+from srmd.node.timing import TIMER_LATE_S
 
 INBOX_EVENTS = 1024
 """Bound of the inbox.  A node handles an event in well under a millisecond, so a full inbox is a
 fault of ours: reports are dropped then (they come again), and requests are refused."""
 FULL_INBOX_PAUSE_S = 0.1
 """How soon a timer that found the inbox full rings again."""
-TIMER_LATE_S = 1.0
-"""A timer that rings so late tells that we were stopped, not that its time was used: it is counted
-anew (R13).  Ours; a loaded machine is late by a tenth of it at most."""
 
 
 class Shell(Protocol):
@@ -226,8 +223,3 @@ class Driver:
         for answer in answers:
             if answer is not None and not answer.done():
                 answer.set_result(None)
-
-
-def is_initializing(node: Node) -> bool:
-    """The longer heartbeat timeout applies."""
-    return node.state is State.INITIALIZING

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from srmd.config import Config
+from srmd.node.calling import Answer
 
 
 class Action(Enum):
@@ -82,15 +83,6 @@ class Refused:
 Outcome = Done | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class ControlReply:
-    """The answer to a control message: status, signed headers, JSON body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Facade(Protocol):
     """The running node, as its HTTP side sees it."""
 
@@ -137,4 +129,4 @@ class Facade(Protocol):
 
     async def fault(self, fault: Fault, active: bool) -> Outcome: ...
 
-    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> ControlReply: ...
+    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer: ...

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,6 @@ from srmd.core.events import (
     Event,
     FailoverRequested,
     FallbackRequested,
-    HaSet,
     RecoverRequested,
 )
 from srmd.core.machine import Step
@@ -36,7 +36,6 @@ from srmd.daemon import status
 from srmd.daemon.database import Database
 from srmd.daemon.facade import (
     Action,
-    ControlReply,
     Done,
     Fault,
     Outcome,
@@ -47,8 +46,8 @@ from srmd.daemon.facade import (
 )
 from srmd.daemon.heartbeat import PortBusy
 from srmd.daemon.monitor import Monitor
-from srmd.daemon.peer import CallFailed, stored_placements
-from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_count
+from srmd.daemon.peer import CallFailed
+from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by
 from srmd.daemon.supervisor import (
     Limits,
     NotRunning,
@@ -58,6 +57,25 @@ from srmd.daemon.supervisor import (
     UnknownService,
 )
 from srmd.log import Journal, Log
+from srmd.node.calling import (
+    MALFORMED,
+    NOT_RUNNING,
+    OPERATIONS_REMEMBERED,
+    Answer,
+    Request,
+    answer_of,
+    rejection_of,
+    sender_proved,
+)
+from srmd.node.commands import (
+    ha_switch,
+    refusal_text,
+    services_are_held,
+    shown_peer,
+    users_are_locked,
+)
+from srmd.node.memory import Boot, of_new_run, remembered_node, wake
+from srmd.node.replication import merge, page_of
 from srmd.store import nodestate
 from srmd.store.database import (
     AssignmentMode,
@@ -71,16 +89,10 @@ from srmd.store.nodestate import NodeMemory
 from srmd.wire import control as messages
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.rejected import Rejected, Trigger
-from srmd.wire.signing import request_digest, sign_response, verify_request
 
 JOURNAL_FILE = "journal.jsonl"
 RUN_DIR = "run"
 OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-OPERATIONS_REMEMBERED = 256
-"""Answers to commands of the peer that are kept, so that one that comes twice acts once."""
-ADD_USERS_IN = frozenset({State.NORMAL, State.INITIALIZING, State.UNKNOWN})
-"""Users can be added while none is failed over."""
-
 T = TypeVar("T")
 
 
@@ -112,7 +124,7 @@ class ServerNode:
         self.log = log.get()
         self.monitor = Monitor(self.log)
         self.journal = Journal(config.node.state_dir / JOURNAL_FILE, config.log.journal_bytes)
-        self.memory, self._start = wake(memory, config, rebooted=rebooted)
+        self.memory, self._start = wake(memory, config, _this_boot(), rebooted=rebooted)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="node memory")
         me, other = config.node.id, config.peer.id
         self.database = Database(
@@ -142,14 +154,7 @@ class ServerNode:
         self.srm_note = ""
         self._srm_task: asyncio.Task[None] | None = None
         self._srm_order = asyncio.Lock()
-        self._last_machine = Node(
-            state=self.memory.state,
-            reason=self.memory.reason,
-            cause=self.memory.cause,
-            op=self.memory.op,
-            ha=self.memory.ha,
-            ha_stamp=self.memory.ha_stamp,
-        )
+        self._last_machine = remembered_node(self.memory)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
         self._database_was_ok: bool | None = None
@@ -223,7 +228,7 @@ class ServerNode:
         return self.srm.spoken if self.srm is not None else self._last_machine
 
     def served_count(self) -> int:
-        return served_count(self.machine, self)
+        return served_by(self.machine, self)
 
     def log_dropped(self) -> int:
         return self._log.dropped
@@ -264,7 +269,7 @@ class ServerNode:
         """The one record of a transition, and the alarms that Cisco raises on it."""
         after = result.node
         self.transition_count += 1
-        peer = status.shown_peer(after, self._mismatch())
+        peer = shown_peer(after, self._mismatch())
         match = handbook.find((after.state, after.reason), peer)
         self.log.info(
             "node.state_changed",
@@ -302,11 +307,11 @@ class ServerNode:
 
     def _log_split_brain(self, before: Node) -> None:
         """Who served whom while both nodes served everybody."""
-        last = self.srm.heartbeat.last if self.srm is not None else None
+        last = self.srm.heartbeat.beats.last if self.srm is not None else None
         self.log.error(
             "split_brain.detected",
             policy=self.config.group.split_brain.value,
-            served_here=served_count(before, self),
+            served_here=served_by(before, self),
             served_there=last.summary.served if last is not None else None,
             placement_here=dict(self.database.picture.serving),
             here_since=self.memory.since,
@@ -344,9 +349,7 @@ class ServerNode:
 
     async def _start_srm(self, start: Start) -> None:
         """Raises OSError and PortBusy."""
-        memory = replace(self.memory, incarnation=self.memory.incarnation + 1, clean_stop=False)
-        if memory.ha_stamp == 0:  # never switched by command: the configuration says
-            memory = replace(memory, ha=self.config.group.ha_enabled)
+        memory = of_new_run(self.memory, self.config)
         await self._store_within(memory)
         srm = Srm(self, start)
         self.srm = srm
@@ -459,12 +462,10 @@ class ServerNode:
         srm = self.srm
         if srm is None:
             return self._srm_stopped()
-        machine = srm.driver.node
-        peer_stamp = machine.peer.ha_stamp if machine.peer is not None else 0
-        stamp = max(machine.ha_stamp, peer_stamp) + 1
         word = "enable" if enabled else "disable"
+        switch = ha_switch(srm.driver.node, enabled)
         return self._logged(
-            f"ha {word}", self.config.node.id, await self._ask(HaSet(enabled, stamp), f"ha {word}")
+            f"ha {word}", self.config.node.id, await self._ask(switch, f"ha {word}")
         )
 
     async def _ask(self, request: Event, what: str) -> Outcome:
@@ -475,15 +476,15 @@ class ServerNode:
         if decided is None:
             return Refused("SRM is stopping, or too busy: try again", kind="unavailable")
         if decided.refusal is not None:
-            machine = decided.node
-            peer = status.shown_peer(machine, self._mismatch())
-            mine = display(machine.state, machine.reason).en
-            theirs = display(*peer).en if peer else STATES[State.DOWN].en
-            return Refused(
-                f"{what} refused: {self.config.node.id} is in {mine} and {self.config.peer.id} "
-                f"in {theirs}; needed: {decided.refusal}",
-                needed=decided.refusal,
+            text = refusal_text(
+                what,
+                decided.node,
+                self._mismatch(),
+                decided.refusal,
+                me=self.config.node.id,
+                peer=self.config.peer.id,
             )
+            return Refused(text, needed=decided.refusal)
         return Done(f"{what} has begun", op=decided.node.op)
 
     async def _hand_on(self, action: messages.Action, node: str) -> Outcome:
@@ -529,7 +530,7 @@ class ServerNode:
         if self._end.done():
             return self._going_down()
         starts = action in {ServiceAction.START, ServiceAction.RESTART}
-        if starts and self._services_are_held():
+        if starts and self.srm is not None and services_are_held(self.srm.driver.node):
             me = self.config.node.id
             text = REFUSALS["service_held"].naming(service=name, node=me).en
             return Refused(text, needed="a manual fallback")
@@ -541,14 +542,6 @@ class ServerNode:
             return Refused(str(error), kind="not_found")
         except (OrderFailed, NotRunning, DatabaseDown) as error:
             return Refused(str(error))
-
-    def _services_are_held(self) -> bool:
-        """A manual failover stops the services, and they stay so until the fallback (R2)."""
-        if self.srm is None:
-            return False
-        node = self.srm.driver.node
-        stopping = node.state is State.FAILING_OVER and node.cause is Reason.ON_ADMIN_REQUEST
-        return stopping or node.state is State.IDLE
 
     async def _supervise(self, name: str, action: ServiceAction) -> Outcome:
         supervisor = self.supervisor
@@ -698,20 +691,12 @@ class ServerNode:
     async def _changing_users(
         self, work: Callable[[UserDatabase], dict[str, Any]], done: str
     ) -> Outcome:
-        if self._is_failed_over():
+        if users_are_locked(self.machine):
             return Refused(REFUSALS["users_locked"].en, needed="both nodes in Normal")
         outcome = await self._with_database(work, done)
         if isinstance(outcome, Done):
             self.log.info("users.imported", what=done, **outcome.result)
         return outcome
-
-    def _is_failed_over(self) -> bool:
-        """One of the nodes is, or may be; one that has just started knows it of its peer."""
-        machine = self.machine
-        peer = machine.peer if machine.contact is Contact.HEARD else None
-        return machine.state not in ADD_USERS_IN or (
-            peer is not None and peer.state not in ADD_USERS_IN
-        )
 
     async def _with_database(
         self, work: Callable[[UserDatabase], dict[str, Any]], done: str
@@ -734,48 +719,22 @@ class ServerNode:
 
     # ------------------------------------------------------------ Facade: control messages
 
-    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> ControlReply:
+    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         keyring = self.config.auth.keyring()
         srm = self.srm
+        if srm is None:
+            return NOT_RUNNING
+        request = Request(path, headers, body)
         try:
-            if srm is None:
-                return ControlReply(503, {}, b'{"error": "SRM does not run on this node"}')
-            sender, mark = verify_request(
-                keyring,
-                headers,
-                method="POST",
-                path=path,
-                receiver=self.config.node.id,
-                group=self.config.group.name,
-                body=body,
-                mark=srm.control_mark,
-            )
-            self._must_be_peer(sender)
-            srm.control_mark = mark
-            message = messages.decode_message(body)
-            answer = await self._answer_once(srm, message)
+            srm.control_mark = sender_proved(request, self.config, keyring, srm.control_mark)
+            answer = await self._answer_once(srm, messages.decode_message(body))
         except Rejected as error:
             self._reject_control(error.trigger.value, error.detail)
-            text = f'{{"error": "rejected: {error.trigger.value}"}}'.encode()
-            return ControlReply(403, {}, text)
+            return rejection_of(error)
         except MalformedMessage as error:
             self._reject_control(Trigger.MALFORMED.value, str(error))
-            return ControlReply(400, {}, b'{"error": "malformed control message"}')
-        encoded = messages.encode_message(answer)
-        signed = sign_response(
-            keyring, request_digest=request_digest(headers), status=200, body=encoded
-        )
-        return ControlReply(200, signed, encoded)
-
-    def _must_be_peer(self, sender: str) -> None:
-        """Raises Rejected.  An empty sender is possible only where the mode asks for no digest."""
-        if sender not in {self.config.peer.id, ""}:
-            raise Rejected(
-                Trigger.SENDER,
-                f"node.id is {sender!r} there and peer.id is {self.config.peer.id!r} here",
-                authentic=True,
-                sender=sender,
-            )
+            return MALFORMED
+        return answer_of(answer, request, keyring)
 
     def _reject_control(self, trigger: str, detail: str) -> None:
         self.control_rejected[trigger] += 1
@@ -809,12 +768,10 @@ class ServerNode:
                     return messages.Accepted(op, "")
                 case messages.CommandMessage(_, action, node):
                     return await self._obey(op, action, node)
-                case messages.PlacementMessage(_, rows):
-                    placements = stored_placements(rows)
-                    changed = await self.database.use(lambda db: db.merge_placement(placements))
-                    return messages.Accepted(op, "changed" if changed else "known")
-                case messages.UsersRequest(_, _, since, limit):
-                    return await self._page(op, message.db_id, since, limit)
+                case messages.PlacementMessage():
+                    return await self.database.use(partial(merge, message=message))
+                case messages.UsersRequest():
+                    return await self.database.use(partial(page_of, asked=message))
                 case _:
                     return messages.Refused(op, f"{type(message).__name__} is not a request", "")
         except UserDatabaseError as error:
@@ -831,45 +788,10 @@ class ServerNode:
             return messages.Accepted(op, str(outcome.op or 0))
         return messages.Refused(op, outcome.detail, outcome.needed)
 
-    async def _page(self, op: str, db_id: str, since: int, limit: int) -> messages.Message:
-        def work(database: UserDatabase) -> messages.UsersPage:
-            # A cursor into another database's feed means nothing: begin at the start.
-            page = database.changes(since if db_id == database.db_id else 0, limit)
-            rows = tuple(
-                messages.UserRow(row.user_id, row.home, row.stamp, row.origin, row.deleted)
-                for row in page.rows
-            )
-            return messages.UsersPage(op, page.db_id, page.revision, rows, page.more)
 
-        return await self.database.use(work)
-
-
-def wake(memory: NodeMemory | None, config: Config, *, rebooted: bool) -> tuple[NodeMemory, Start]:
-    """What the node knows when it boots, and how it came to start.
-
-    It is the same boot only when the last run ended in good order (a restart of the service) on the
-    same boot of the machine; a crash, like a loss of power, is a reboot (ours).
-    """
-    os_boot_id = _os_boot_id()
-    if memory is None:
-        fresh = NodeMemory(
-            node_id=config.node.id,
-            state=State.INITIALIZING,
-            reason=Reason.INITIALIZATION,
-            cause=Reason.INITIALIZATION,
-            op=0,
-            since=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            ha=config.group.ha_enabled,
-            ha_stamp=0,
-            incarnation=0,
-            boot_id=uuid.uuid4().hex,
-            os_boot_id=os_boot_id,
-            clean_stop=False,
-        )
-        return fresh, Start.REBOOT
-    if memory.clean_stop and memory.os_boot_id == os_boot_id and not rebooted:
-        return memory, Start.RESTART
-    return replace(memory, boot_id=uuid.uuid4().hex, os_boot_id=os_boot_id), Start.REBOOT
+def _this_boot() -> Boot:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Boot(boot_id=uuid.uuid4().hex, os_boot_id=_os_boot_id(), at=now)
 
 
 def _os_boot_id() -> str:

@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from typing import Any
 
 import aiohttp
 
 from srmd.config import Config
 from srmd.daemon.database import Database
-from srmd.store.database import Placement, UserDatabaseError
-from srmd.store.database import UserRow as StoredUser
+from srmd.node.calling import Answer, believed, request_of
+from srmd.node.replication import (
+    PAGE_ROWS,
+    PAGES_MAX,
+    REPLICATION_PAUSE_S,
+    Replication,
+    apply_page,
+    placement_message,
+)
+from srmd.store.database import UserDatabaseError
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.control import (
     MAX_BODY_BYTES,
@@ -24,46 +33,20 @@ from srmd.wire.control import (
     Action,
     CommandMessage,
     Message,
-    PlacementMessage,
-    PlacementRow,
     Refused,
     ReportMessage,
     UsersPage,
     UsersRequest,
-    decode_message,
-    encode_message,
 )
 from srmd.wire.heartbeat import Heartbeat, Summary
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
-from srmd.wire.signing import request_digest, sign_request, verify_response
 
-REPLICATION_PAUSE_S = 0.2
-"""The least time between two attempts to replicate."""
 READ_BYTES = 65_536
-PAGE_ROWS = 1000
-"""Users asked for at once.  A page is written and read in the loop; this one holds the heartbeats
-up by about 25 ms, one of the 2000 rows that the wire allows by 50."""
-PAGES_MAX = 200
-"""Pages pulled in one go: more than a full database holds."""
 
 
 class CallFailed(Exception):
     """The peer gave no answer that could be believed."""
-
-
-def path_of(message: Message) -> str:
-    match message:
-        case ReportMessage():
-            return "/control/v1/report"
-        case CommandMessage():
-            return "/control/v1/command"
-        case PlacementMessage():
-            return "/control/v1/placement"
-        case UsersRequest():
-            return "/control/v1/users"
-        case _:
-            raise AssertionError(f"{type(message).__name__} is an answer, not a request")
 
 
 class Peer:
@@ -86,11 +69,7 @@ class Peer:
         self._report: Heartbeat | None = None
         self._report_due = asyncio.Event()
         self._replication_due = asyncio.Event()
-        self._summary: Summary | None = None
-        self._push_placement = True
-        self._pulled = ("", "", -1)
-        """Which database of ours has read which of the peer's, up to which revision: all that the
-        peer has must be read again when either of them is a new one."""
+        self._replication = Replication()
         self.reachable: bool | None = None
         """Whether the last call was answered; None before the first."""
         self._session: aiohttp.ClientSession | None = None
@@ -144,82 +123,57 @@ class Peer:
 
     def compare(self, summary: Summary) -> None:
         """The peer's summary: replicate if its database knows something that ours does not."""
-        self._summary = summary
-        picture = self._database.picture
-        if summary.placement_op < picture.placement_op:
-            self._push_placement = True
-        if self._push_placement or self._pull_due(summary):
+        if self._replication.compare(summary, self._database.picture):
             self._replication_due.set()
 
     def placement_changed(self) -> None:
         """Users were moved here: the peer's database shall know at once."""
-        self._push_placement = True
+        self._replication.push_due = True
         self._replication_due.set()
 
     def users_changed(self) -> None:
         self._replication_due.set()
-
-    def _pull_due(self, summary: Summary) -> bool:
-        if not summary.db_id:
-            return False
-        ours = self._database.picture.db_id
-        return self._pulled != (ours, summary.db_id, summary.users_revision)
 
     async def _replicate_forever(self) -> None:
         while True:
             await self._replication_due.wait()
             self._replication_due.clear()
             try:
-                if self._push_placement:
+                if self._replication.push_due:
                     await self._push()
-                if self._summary is not None and self._pull_due(self._summary):
-                    await self._pull(self._summary)
+                if self._replication.pull_due(self._database.picture):
+                    await self._pull()
             except (CallFailed, UserDatabaseError) as error:
                 self._log.debug("users.replication_failed", error=str(error))
             await asyncio.sleep(REPLICATION_PAUSE_S)
 
     async def _push(self) -> None:
-        self._push_placement = False
-        rows = tuple(
-            PlacementRow(row.home, row.serving, row.op, row.by)
-            for row in self._database.picture.placements
-        )
-        if not rows:
+        self._replication.push_due = False
+        message = placement_message(uuid.uuid4().hex, self._database.picture)
+        if message is None:
             return
         try:
-            await self.call(PlacementMessage(uuid.uuid4().hex, rows))
+            await self.call(message)
         except CallFailed:
-            self._push_placement = True
+            self._replication.push_due = True
             raise
 
-    async def _pull(self, summary: Summary) -> None:
+    async def _pull(self) -> None:
         """Read the peer's change feed from where we stopped to its end."""
-        db_id = summary.db_id
+        assert self._replication.summary is not None, "a pull is due only when there is one"
+        db_id = self._replication.summary.db_id
         changed = 0
         for _ in range(PAGES_MAX):
             since = await self._database.use(lambda database: database.peer_cursor(db_id))
             page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, PAGE_ROWS))
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
-            changed += await self._apply(page)
+            changed += await self._database.use(partial(apply_page, page=page))
             if not page.more:
-                self._pulled = (self._database.picture.db_id, page.db_id, page.revision)
+                self._replication.pulled(page, self._database.picture)
                 break
         if changed:
             self._log.info("users.replicated", changed_count=changed, db_id=db_id)
-
-    async def _apply(self, page: UsersPage) -> int:
-        rows = [
-            StoredUser(row.user_id, row.home, row.stamp, row.origin, row.deleted)
-            for row in page.rows
-        ]
-
-        def work(database: Any) -> int:
-            changed = database.apply(rows)
-            database.set_peer_cursor(page.db_id, page.revision)
-            return int(changed)
-
-        return await self._database.use(work)
 
     # -------------------------------------------------------------------- one call
 
@@ -229,39 +183,23 @@ class Peer:
         if session is None:
             raise CallFailed("SRM is not running")
         config = self._config
-        path = path_of(message)
+        self._seq += 1
         try:
-            body = encode_message(message)
+            request = request_of(
+                message, config, self._keyring, incarnation=self._incarnation, seq=self._seq
+            )
         except ValueError as error:  # a name or a number of ours that the wire cannot carry
             raise CallFailed(str(error)) from error
-        self._seq += 1
-        headers = sign_request(
-            self._keyring,
-            method="POST",
-            path=path,
-            sender=config.node.id,
-            receiver=config.peer.id,
-            group=config.group.name,
-            incarnation=self._incarnation,
-            seq=self._seq,
-            body=body,
-        )
         try:
             async with session.post(
-                config.peer.control + path,
-                data=body,
-                headers={**headers, "Content-Type": "application/json"},
+                config.peer.control + request.path,
+                data=request.body,
+                headers={**request.headers, "Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
-                answer = await read_bounded(response)
-                verify_response(
-                    self._keyring,
-                    response.headers,
-                    request_digest=request_digest(headers),
-                    status=response.status,
-                    body=answer,
-                )
-                decoded = decode_message(answer)
+                body = await read_bounded(response)
+                answer = Answer(response.status, response.headers, body)
+                decoded = believed(answer, request, self._keyring)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
             self._note(False, str(error) or type(error).__name__)
@@ -291,7 +229,3 @@ async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             break
     return body
-
-
-def stored_placements(rows: tuple[PlacementRow, ...]) -> list[Placement]:
-    return [Placement(row.home, row.serving, row.op, row.by) for row in rows]

@@ -14,21 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from srmd.config import Config
-from srmd.core.contact import understand
 from srmd.core.effects import MoveUsers
-from srmd.core.events import (
-    Booted,
-    Event,
-    HealthChanged,
-    Order,
-    PeerDown,
-    PeerHeard,
-    PeerLeft,
-    PeerMismatched,
-)
+from srmd.core.events import Booted, Event, Order, PeerDown
 from srmd.core.machine import Step
-from srmd.core.node import Node, Policy, Serving, Timer, serving
-from srmd.core.services import HealthWatch, ServiceState
+from srmd.core.node import Node, Serving, Timer, serving
 from srmd.core.states import Contact, Destination, Start, State
 from srmd.daemon.alarm import Alarm
 from srmd.daemon.database import Database
@@ -38,12 +27,15 @@ from srmd.daemon.monitor import Monitor
 from srmd.daemon.peer import Peer
 from srmd.daemon.recorder import Recorder
 from srmd.daemon.supervisor import Supervisor
-from srmd.store.database import LowerOp, UserDatabase
+from srmd.node.health import Facts, HealthReport
+from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
+from srmd.node.reports import Reports
+from srmd.node.saying import heartbeat_of, relogin_of, summary_of
+from srmd.node.timing import timer_s
+from srmd.node.users import homes_after, moved_count, place, served_count
 from srmd.store.nodestate import NodeMemory
-from srmd.wire.heartbeat import Heartbeat, Summary, cut_services
-from srmd.wire.keys import AuthMode
+from srmd.wire.heartbeat import Heartbeat, Summary
 from srmd.wire.rejected import Rejected
-from srmd.wire.replay import Mark, mark_from_json, mark_to_json
 
 MARK_EVERY_BEATS = 16
 """How often the replay mark is made durable between state changes: after a crash, at most so many
@@ -98,35 +90,24 @@ class Srm(Events):
         self.config = config
         self.log = host.log
         self._keyring = config.auth.keyring()
-        self.control_mark = _mark(memory.peer_control_mark)
+        self.control_mark = stored_mark(memory.peer_control_mark)
         self.peer = Peer(config, self._keyring, memory.incarnation, host.database, host.log)
-        node = Node(
-            state=memory.state,
-            reason=memory.reason,
-            cause=memory.cause,
-            op=max(memory.op, host.database.picture.placement_op),
-            ha=memory.ha,
-            ha_stamp=memory.ha_stamp,
-            first=config.node.id < config.peer.id,
-            policy=Policy(config.group.automatic_fallback, config.group.split_brain),
-        )
-        self._watch = HealthWatch(config.services.critical_service_delay_s)
-        self._feed_watch()
-        node = replace(node, health=self._watch.health, lasting=False)
-        self._reported_health = (node.health, node.lasting)
+        node = first_node(memory, config, host.database.picture.placement_op)
+        self._health = HealthReport(config.services.critical_service_delay_s)
+        health = self._health.begin(self._facts())
+        node = replace(node, health=health, lasting=False)
         self.driver = Driver(node, self)
         self.heartbeat = HeartbeatSocket(
-            config, self._keyring, _mark(memory.peer_heartbeat_mark), self
+            config, self._keyring, stored_mark(memory.peer_heartbeat_mark), self
         )
+        self._reports = Reports()
         self._health_alarm = Alarm(asyncio.get_running_loop(), self.health_changed)
-        self._report_order = (0, 0)
         self._relogin_warned = False
         self._deadline_s: float | None = None
         self._times: TakeOverTimes | None = None
         self._leaving = False
         self._closed = False
         self._saving: asyncio.Task[None] | None = None
-        self.mismatch: str | None = None
         self.peer_since: str | None = None
         self._peer_op = -1
         self._recorder = Recorder(host.journal, config, memory, node)
@@ -174,60 +155,58 @@ class Srm(Events):
 
     # ------------------------------------------------------------ what the heartbeats tell (Events)
 
+    @property
+    def mismatch(self) -> str | None:
+        return self._reports.mismatch
+
     def heard(self, heartbeat: Heartbeat) -> None:
         """A heartbeat that is good and new.  It may be overtaken by a report that was told."""
-        order = (heartbeat.incarnation, heartbeat.seq)
-        self._recorder.heard(*order, time.monotonic())
-        overtaken = order < self._report_order
-        self._report_order = max(order, self._report_order)
+        self._recorder.heard(heartbeat.incarnation, heartbeat.seq, time.monotonic())
+        mismatch = self.mismatch
+        events = self._reports.heard(heartbeat, self.driver.node)
         self._warn_of_relogin(heartbeat.summary)
         if heartbeat.hears_incarnation > self.host.memory.incarnation:
             self.host.outlive(heartbeat.hears_incarnation)
             return
-        if overtaken:
+        if events is None:
             return
+        self._hear(heartbeat, events, mismatch)
         if heartbeat.leaving:
-            self.driver.put(PeerLeft())
             return
-        if self.heartbeat.received_count % MARK_EVERY_BEATS == 1:
+        if self.heartbeat.beats.received_count % MARK_EVERY_BEATS == 1:
             self._save_mark()
-        self._hear(heartbeat, beat=True)
         self.peer.compare(heartbeat.summary)
 
     def told(self, heartbeat: Heartbeat) -> None:
         """The same report by the control channel: news, but no proof of life."""
-        order = (heartbeat.incarnation, heartbeat.seq)
-        if order <= self._report_order or self.driver.node.contact is not Contact.HEARD:
-            return
-        self._report_order = order
-        if heartbeat.leaving:
-            self.driver.put(PeerLeft())
-        else:
-            self._hear(heartbeat, beat=False)
+        mismatch = self.mismatch
+        events = self._reports.told(heartbeat, self.driver.node)
+        if events is not None:
+            self._hear(heartbeat, events, mismatch)
 
-    def _hear(self, heartbeat: Heartbeat, *, beat: bool) -> None:
-        if heartbeat.report.op != self._peer_op:
+    def _hear(
+        self, heartbeat: Heartbeat, events: tuple[Event, ...], mismatch_before: str | None
+    ) -> None:
+        if heartbeat.report.op != self._peer_op and not heartbeat.leaving:
             self._peer_op = heartbeat.report.op
             self.peer_since = now_text()
-        events = understand(self.driver.node, heartbeat.report, beat=beat)
         for event in events:
-            if isinstance(event, PeerMismatched):
-                self.mismatched(event.what)
-            else:
-                self.driver.put(event)
-                if isinstance(event, PeerHeard):
-                    self.mismatch = None
+            self.driver.put(event)
+        self._log_mismatch(mismatch_before)
 
     def peer_down(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self.driver.put(PeerDown())
 
     def mismatched(self, what: str) -> None:
-        if what != self.mismatch:
-            self.mismatch = what
-            self.log.error("peer.mismatched", what=what)
-        if self.driver.node.state is not State.UNKNOWN:
-            self.driver.put(PeerMismatched(what))
+        mismatch = self.mismatch
+        for event in self._reports.mismatched(what, self.driver.node):
+            self.driver.put(event)
+        self._log_mismatch(mismatch)
+
+    def _log_mismatch(self, before: str | None) -> None:
+        if self.mismatch is not None and self.mismatch != before:
+            self.log.error("peer.mismatched", what=self.mismatch)
 
     def sent(self, seq: int, at_s: float) -> None:
         self._recorder.sent(seq, at_s)
@@ -253,48 +232,24 @@ class Srm(Events):
 
     def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
         """The heartbeat that tells what we now say of ourselves."""
-        host, memory = self.host, self.host.memory
-        picture = host.database.picture
-        me = self.config.node.id
-        activated = {row.name for row in self.config.services.service if row.enabled}
-        down = tuple(
-            status.name
-            for status in host.supervisor.statuses()
-            if status.critical
-            and status.name in activated
-            and status.state is not ServiceState.STARTED
+        host = self.host
+        summary = summary_of(
+            self.config,
+            host.database.picture,
+            host.supervisor.statuses(),
+            served=self.served_count(),
+            database_ok=host.database.ok,
         )
-        return Heartbeat(
-            sender=me,
-            group=self.config.group.name,
-            boot_id=memory.boot_id,
-            incarnation=memory.incarnation,
-            seq=seq,
-            leaving=self._leaving,
-            hears_incarnation=hears[0],
-            hears_seq=hears[1],
-            report=self.spoken.report(),
-            summary=Summary(
-                assigned=picture.assigned_to(me),
-                served=self.served_count(),
-                services_down=cut_services(down),
-                database=host.database.ok,
-                db_id=picture.db_id,
-                users_revision=picture.revision,
-                placement_op=picture.placement_op,
-                relogin=(
-                    int(self.config.relogin.lower_limit_s),
-                    int(self.config.relogin.upper_limit_s),
-                ),
-            ),
+        return heartbeat_of(
+            self.config, host.memory, self.spoken, (seq, hears), summary, leaving=self._leaving
         )
 
     def served_count(self) -> int:
         """Users that this node serves at this moment."""
-        return served_count(self.spoken, self.host)
+        return served_by(self.spoken, self.host)
 
     def _warn_of_relogin(self, summary: Summary) -> None:
-        ours = (int(self.config.relogin.lower_limit_s), int(self.config.relogin.upper_limit_s))
+        ours = relogin_of(self.config)
         if summary.relogin != ours and not self._relogin_warned:
             self._relogin_warned = True
             self.log.warning(
@@ -310,19 +265,16 @@ class Srm(Events):
         """Services or database changed, or the delay may have passed: tell the machine."""
         if self._closed:
             return
-        self._feed_watch()
-        now = (self._watch.health, self._watch.lasting)
-        if now != self._reported_health:
-            self._reported_health = now
-            self.driver.put(HealthChanged(*now))
-        due_s = self._watch.due_at_s()
+        news, due_s = self._health.told(self._facts())
+        if news is not None:
+            self.driver.put(news)
         if due_s is None:
             self._health_alarm.cancel()
         else:
             self._health_alarm.set(due_s)
 
-    def _feed_watch(self) -> None:
-        self._watch = self._watch.feed(
+    def _facts(self) -> Facts:
+        return Facts(
             database_ok=self.host.database.ok,
             services_ok=self.host.supervisor.critical_ok,
             now_s=time.monotonic(),
@@ -330,8 +282,7 @@ class Srm(Events):
 
     def _give_new_delay(self) -> None:
         """Services were ordered to start: they have the whole delay to come up."""
-        self._watch = HealthWatch(self.config.services.critical_service_delay_s)
-        self._reported_health = (self.driver.node.health, self.driver.node.lasting)
+        self._health.give_new_delay(self.driver.node)
         self.health_changed()
 
     # ------------------------------------------------------------ what the driver orders (Shell)
@@ -343,7 +294,7 @@ class Srm(Events):
         if result.node.op != before.op and result.node.state is State.TAKING_OVER:
             presence = self.heartbeat.presence()
             self._times = TakeOverTimes(
-                last_heard_s=self.heartbeat.last_heard_s,
+                last_heard_s=self.heartbeat.beats.last_heard_s,
                 beats_missed=presence.beats_missed,
                 deadline_s=self._deadline_s if isinstance(event, PeerDown) else None,
                 decided_s=at_s,
@@ -358,26 +309,14 @@ class Srm(Events):
             self._times.saved_s = time.monotonic()
 
     def _memory_of(self, node: Node) -> NodeMemory:
-        return self._with_marks(
-            replace(
-                self.host.memory,
-                state=node.state,
-                reason=node.reason,
-                cause=node.cause,
-                op=node.op,
-                since=self.since,
-                ha=node.ha,
-                ha_stamp=node.ha_stamp,
-            )
-        )
+        return self._with_marks(memory_of(node, self.host.memory, self.since))
 
     def _with_marks(self, memory: NodeMemory) -> NodeMemory:
-        # A mark that anybody could have moved must not outlive this run.
-        durable = self._keyring.mode is AuthMode.REQUIRE
-        return replace(
+        return with_marks(
             memory,
-            peer_heartbeat_mark=mark_to_json(self.heartbeat.mark) if durable else None,
-            peer_control_mark=mark_to_json(self.control_mark) if durable else None,
+            self._keyring.mode,
+            heartbeat=self.heartbeat.beats.mark,
+            control=self.control_mark,
         )
 
     async def _store(self, memory: NodeMemory) -> None:
@@ -423,13 +362,8 @@ class Srm(Events):
     async def move_users(self, order: MoveUsers) -> None:
         """Move the users, at the configured pace, and have the peer know."""
         config, picture = self.config, self.host.database.picture
-        me, peer = config.node.id, config.peer.id
-        homes = {me: me, peer: me if order.to is Destination.HERE else peer}
-        moved = sum(
-            picture.assigned_to(home)
-            for home, to in homes.items()
-            if picture.serving_of(home) != to
-        )
+        homes = homes_after(order, me=config.node.id, peer=config.peer.id)
+        moved = moved_count(homes, picture)
         async with asyncio.timeout(config.users.move_limit_s):
             await self._move(homes, order.op, moved)
         if self._times is not None and order.to is Destination.HERE:
@@ -449,17 +383,7 @@ class Srm(Events):
         )
 
     def timer_s(self, timer: Timer, node: Node) -> float:
-        config = self.config
-        if timer is Timer.FALLBACK:
-            return config.group.automatic_fallback_wait_s
-        stay_s = config.limits.transition_s
-        if node.state is State.INITIALIZING:
-            # Services may need their delay, and the peer its own start, before we find our place.
-            stay_s += (
-                config.heartbeat.initialization_keep_alive_timeout_s
-                + config.services.critical_service_delay_s
-            )
-        return stay_s
+        return timer_s(timer, node, self.config)
 
     # ------------------------------------------------------------ records
 
@@ -468,7 +392,7 @@ class Srm(Events):
         match node.contact:
             case Contact.HEARD:
                 self.log.info(
-                    "peer.heard", peer_state=_name(node), incarnation=self._report_order[0]
+                    "peer.heard", peer_state=_name(node), incarnation=self._reports.incarnation
                 )
                 self.peer.placement_changed()
             case Contact.SILENT:
@@ -515,43 +439,15 @@ class Srm(Events):
         )
 
 
-def place(database: UserDatabase, homes: dict[str, str], op: int, by: str) -> None:
-    """Move the users, unless the peer's later order has placed them so already.
-
-    Both nodes order each home to itself when they start, with the same op; the one that loses the
-    tie has what it wanted.  Raises LowerOp when the later order placed them elsewhere.
-    """
-    try:
-        database.move(homes, op=op, by=by)
-    except LowerOp:
-        placed = {row.home: row.serving for row in database.placements()}
-        if any(placed.get(home, home) != serving for home, serving in homes.items()):
-            raise
-
-
-def served_count(node: Node, host: Host) -> int:
-    """Users that the node serves in this state: those placed here whom the state lets it serve, if
-    its critical services and database run."""
-    if not (host.supervisor.critical_ok and host.database.ok):
-        return 0
-    picture = host.database.picture
-    me = host.config.node.id
-    match serving(node):
-        case Serving.NOBODY:
-            return 0
-        case Serving.OWN:
-            return picture.assigned_to(me) if picture.serving_of(me) == me else 0
-        case Serving.PLACED:
-            return sum(count for home, count in picture.assigned if picture.serving_of(home) == me)
+def served_by(node: Node, host: Host) -> int:
+    """Users that the node serves in this state, if its services and database run."""
+    well = host.supervisor.critical_ok and host.database.ok
+    return served_count(node, host.config.node.id, host.database.picture, well=well)
 
 
 def now_text() -> str:
     """The wall clock, for people."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _mark(stored: dict[str, object] | None) -> Mark:
-    return Mark() if stored is None else mark_from_json(stored)
 
 
 def _name(node: Node) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from srmd.core import handbook
-from srmd.core.node import Node
 from srmd.core.services import ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
 from srmd.core.texts import REASONS, display
 from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
+from srmd.node.commands import shown_peer
 
 if TYPE_CHECKING:
     from srmd.daemon.node import ServerNode
@@ -79,25 +79,13 @@ def half(state: State, reason: Reason) -> dict[str, Any]:
     }
 
 
-def shown_peer(machine: Node, mismatch: str | None) -> tuple[State, Reason] | None:
-    """The peer's state as it is heard; None while it is not.
-
-    A peer that does not match ours is Unknown, as we are: what it says means nothing to us.
-    """
-    if mismatch is not None and machine.state is State.UNKNOWN:
-        return State.UNKNOWN, Reason.UNKNOWN
-    if machine.contact is not Contact.HEARD or machine.peer is None:
-        return None
-    return machine.peer.state, machine.peer.reason
-
-
 def _peer(node: ServerNode) -> dict[str, Any]:
     srm, machine = node.srm, node.machine
     shown = shown_peer(machine, srm.mismatch) if srm is not None else None
     lost = srm is not None and machine.contact in {Contact.SILENT, Contact.LEFT}
     silent = (State.DOWN if lost else State.UNKNOWN, Reason.UNKNOWN)
     presence = srm.heartbeat.presence() if srm is not None else None
-    last = srm.heartbeat.last if srm is not None else None
+    last = srm.heartbeat.beats.last if srm is not None else None
     return {
         "node": node.config.peer.id,
         **half(*(shown or silent)),
@@ -149,7 +137,7 @@ def _users(node: ServerNode) -> dict[str, Any]:
     me, other = node.config.node.id, node.config.peer.id
     served_there = None
     if node.srm is not None and node.srm.heartbeat.presence().heard:
-        last = node.srm.heartbeat.last
+        last = node.srm.heartbeat.beats.last
         served_there = last.summary.served if last is not None else None
     return {
         "assigned": {home: picture.assigned_to(home) for home in sorted((me, other))},
@@ -188,8 +176,8 @@ def _counters(node: ServerNode) -> dict[str, Any]:
     srm = node.srm
     return {
         "heartbeats_sent": srm.heartbeat.sent_count if srm else 0,
-        "heartbeats_received": srm.heartbeat.received_count if srm else 0,
-        "heartbeats_rejected": dict(srm.heartbeat.rejected) if srm else {},
+        "heartbeats_received": srm.heartbeat.beats.received_count if srm else 0,
+        "heartbeats_rejected": dict(srm.heartbeat.beats.rejected) if srm else {},
         "control_rejected": dict(node.control_rejected),
         "send_error": srm.heartbeat.send_error if srm else None,
         "transitions": node.transition_count,

@@ -10,7 +10,6 @@ from typing import Any
 from srmd.config import Address, Config, ControlConfig, GroupConfig, NodeConfig, PeerConfig
 from srmd.daemon.facade import (
     Action,
-    ControlReply,
     Done,
     Facade,
     Fault,
@@ -19,6 +18,7 @@ from srmd.daemon.facade import (
     ServiceAction,
     SrmAction,
 )
+from srmd.node.calling import Answer
 from srmd.secret import Secret
 
 TOKEN = "a-token-for-tests-only"
@@ -157,11 +157,11 @@ class FakeFacade:
     async def fault(self, fault: Fault, active: bool) -> Outcome:
         return await self._answer("fault", fault, active)
 
-    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> ControlReply:
+    async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if self.crash is not None:
             raise self.crash
         self.asked.append(("control", path, dict(headers), body))
-        return ControlReply(409, {"X-SRM-Digest": "d1"}, b'{"type": "refused"}')
+        return Answer(409, {"X-SRM-Digest": "d1"}, b'{"type": "refused"}')
 
     async def _answer(self, *asked: Any) -> Outcome:
         self.asked.append(asked)

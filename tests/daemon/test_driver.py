@@ -20,8 +20,8 @@ from srmd.core.events import (
 from srmd.core.machine import Step
 from srmd.core.node import Node, Timer
 from srmd.core.states import Contact, Health, Reason, State
-from srmd.daemon import driver as driver_module
 from srmd.daemon.driver import INBOX_EVENTS, Driver
+from srmd.node.timing import TIMER_LATE_S
 
 BOUND_S = 10.0
 """For what must happen; far more than it takes."""
@@ -223,7 +223,7 @@ async def test_a_timer_that_rings_late_was_not_awake_and_is_counted_anew() -> No
         await until(lambda: Timer.STAY in driver._timers)
         armed = driver._timers[Timer.STAY]
         due_s, timer, due = armed._args
-        driver._ring(due_s - driver_module.TIMER_LATE_S - 60.1, timer, due)
+        driver._ring(due_s - TIMER_LATE_S - 60.1, timer, due)
         assert driver._timers[Timer.STAY] is not armed
         assert "StayExpired" not in shell.told
         driver._ring(due_s, timer, due)

@@ -19,6 +19,7 @@ from srmd.daemon.node import ServerNode
 from srmd.daemon.peer import CallFailed, Peer
 from srmd.log import Log
 from srmd.log import start as start_log
+from srmd.node.replication import PAGE_ROWS
 from srmd.store.database import AssignmentMode, UserDatabase
 from srmd.wire.control import (
     Accepted,
@@ -139,11 +140,11 @@ async def beats(a: Half, b: Half) -> None:
         b.peer.compare(a.summary())
         mine, yours = a.database.picture, b.database.picture
         pulled = (
-            a.peer._pulled == (mine.db_id, yours.db_id, yours.revision)
-            and b.peer._pulled == (yours.db_id, mine.db_id, mine.revision)
+            a.peer._replication._pulled == (mine.db_id, yours.db_id, yours.revision)
+            and b.peer._replication._pulled == (yours.db_id, mine.db_id, mine.revision)
             and mine.placements == yours.placements
         )
-        return pulled and not a.peer._push_placement and not b.peer._push_placement
+        return pulled and not a.peer._replication.push_due and not b.peer._replication.push_due
 
     await until(agree)
 
@@ -209,7 +210,7 @@ async def test_a_new_database_gets_all_users_from_the_peer(halves: tuple[Half, H
     """More than a page of them, and without a restart of SRM: it believed once that it had read all
     that the peer has, since the database before had."""
     a, b = halves
-    count = 2 * peer_module.PAGE_ROWS + 7
+    count = 2 * PAGE_ROWS + 7
     await a.database.use(
         lambda database: database.generate(count, nodes=NODES, mode=AssignmentMode.BALANCED)
     )

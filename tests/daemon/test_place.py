@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srmd.daemon.srm import place
+from srmd.node.users import place
 from srmd.store.database import LowerOp, Placement
 from srmd.store.memory import MemoryUserDatabase
 

@@ -12,12 +12,13 @@ from srmd.core.events import Event, PeerDown, PeerHeard
 from srmd.core.node import Node
 from srmd.core.states import Reason, State
 from srmd.core.transitions import step
-from srmd.daemon.node import wake
 from srmd.daemon.recorder import BEATS_A_LINE, CHECKPOINT_INPUTS, Recorder
+from srmd.node.memory import Boot, wake
 from srmd.wire.journal import Beats, Decided, Entry, Heard, Known, Sent, entry_from_json
 from tests.daemon.nodes import config_of
 from tests.play import a_node, a_report
 
+BOOT = Boot(boot_id="0" * 32, os_boot_id="os", at="2026-11-22T12:00:00.000+00:00")
 NORMAL = a_node(State.NORMAL, Reason.NORMAL, peer=a_report(State.NORMAL))
 BEAT = PeerHeard(a_report(State.NORMAL))
 
@@ -38,7 +39,7 @@ def lines() -> Lines:
 @pytest.fixture
 def recorder(lines: Lines, tmp_path: Path) -> Recorder:
     config = config_of("a", tmp_path)
-    memory = replace(wake(None, config, rebooted=False)[0], incarnation=4)
+    memory = replace(wake(None, config, BOOT, rebooted=False)[0], incarnation=4)
     return Recorder(lines, config, memory, NORMAL)
 
 

@@ -20,10 +20,11 @@ from srmd.daemon import node as node_module
 from srmd.daemon.database import Database
 from srmd.daemon.facade import Refused, SrmAction
 from srmd.daemon.monitor import Monitor
-from srmd.daemon.node import End, ServerNode, wake
+from srmd.daemon.node import End, ServerNode
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
 from srmd.log import start as start_log
+from srmd.node.memory import Boot, wake
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary
 from tests.daemon.nodes import Records, config_of
@@ -80,7 +81,9 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     supervisor = Supervisor([], config.node.state_dir / "run", limits, lambda _: None)
     database = Database(config.node.state_dir, ("a", "b"), 1.0, lambda _: None, lambda: None)
     await database.start()
-    memory = replace(wake(None, config, rebooted=False)[0], incarnation=1)
+    memory = replace(
+        wake(None, config, Boot("boot", "os boot", "2026-01-01"), rebooted=False)[0], incarnation=1
+    )
     host = Host(config, memory, supervisor, database)
     host.disk_free.set()
     yield host

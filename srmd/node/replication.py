@@ -1,0 +1,92 @@
+"""What of our database the peer is to have, and what of its database we are to read.
+
+Nothing here is needed to survive: what was not replicated shows in the peer's next summary,
+whereupon it is tried again.
+"""
+
+from __future__ import annotations
+
+from srmd.node.users import Picture
+from srmd.store.database import Placement, UserDatabase
+from srmd.store.database import UserRow as StoredUser
+from srmd.wire import control as messages
+from srmd.wire.heartbeat import Summary
+
+REPLICATION_PAUSE_S = 0.2
+"""The least time between two attempts to replicate."""
+PAGE_ROWS = 1000
+"""Users asked for at once.  A page is written and read in the loop; this one holds the heartbeats
+up by about 25 ms, one of the 2000 rows that the wire allows by 50."""
+PAGES_MAX = 200
+"""Pages pulled in one go: more than a full database holds."""
+
+
+class Replication:
+    """What is to be replicated, by what both nodes are known to have."""
+
+    def __init__(self) -> None:
+        self.push_due = True
+        """The peer may not know our placement."""
+        self.summary: Summary | None = None
+        """The peer's newest."""
+        self._pulled = ("", "", -1)
+        """Which database of ours has read which of the peer's, up to which revision: all that the
+        peer has must be read again when either of them is a new one."""
+
+    def compare(self, summary: Summary, ours: Picture) -> bool:
+        """Whether there is something to replicate, now that the peer tells what it has."""
+        self.summary = summary
+        if summary.placement_op < ours.placement_op:
+            self.push_due = True
+        return self.push_due or self.pull_due(ours)
+
+    def pull_due(self, ours: Picture) -> bool:
+        """The peer has rows that we have not read."""
+        theirs = self.summary
+        if theirs is None or not theirs.db_id:
+            return False
+        return self._pulled != (ours.db_id, theirs.db_id, theirs.users_revision)
+
+    def pulled(self, page: messages.UsersPage, ours: Picture) -> None:
+        """The last page of the peer's feed was applied."""
+        self._pulled = (ours.db_id, page.db_id, page.revision)
+
+
+def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | None:
+    """Our placement for the peer; None when nothing was ever ordered."""
+    rows = tuple(
+        messages.PlacementRow(row.home, row.serving, row.op, row.by) for row in picture.placements
+    )
+    return messages.PlacementMessage(op, rows) if rows else None
+
+
+def merge(database: UserDatabase, message: messages.PlacementMessage) -> messages.Accepted:
+    """Take over what outranks our own placement.  Raises UserDatabaseError."""
+    rows = [Placement(row.home, row.serving, row.op, row.by) for row in message.placements]
+    changed = database.merge_placement(rows)
+    return messages.Accepted(message.op, "changed" if changed else "known")
+
+
+def page_of(database: UserDatabase, asked: messages.UsersRequest) -> messages.UsersPage:
+    """Raises UserDatabaseError.  A cursor into another database's feed means nothing: the page is
+    then the first one."""
+    since = asked.since_revision if asked.db_id == database.db_id else 0
+    page = database.changes(since, asked.limit)
+    rows = tuple(
+        messages.UserRow(row.user_id, row.home, row.stamp, row.origin, row.deleted)
+        for row in page.rows
+    )
+    return messages.UsersPage(asked.op, page.db_id, page.revision, rows, page.more)
+
+
+def apply_page(database: UserDatabase, page: messages.UsersPage) -> int:
+    """Take over the page, and remember how far it reaches; how many rows were news.
+
+    Raises UserDatabaseError.
+    """
+    rows = [
+        StoredUser(row.user_id, row.home, row.stamp, row.origin, row.deleted) for row in page.rows
+    ]
+    changed = database.apply(rows)
+    database.set_peer_cursor(page.db_id, page.revision)
+    return changed
