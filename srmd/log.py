@@ -5,9 +5,9 @@
     log.close()
 
 A record has `ts` (wall clock, for people only), `mono_s`, `level`, `event`, `node`, and flat fields
-with the unit last.  Records are JSON lines when not at a terminal, and made for reading at one.
-They pass a bounded queue to a thread; see `line_writer`.  structlog is imported when logging
-starts, not before: commands that do not log start faster.
+with the unit last.  Records are JSON lines when not at a terminal, made for reading at one, and
+have their fields in systemd's journal.  They pass a bounded queue to a thread; see `line_writer`.
+structlog is imported when logging starts, not before: commands that do not log start faster.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from srmd.config import LogConfig, LogFormat
+from srmd.journald import JournalSocket, is_journal
+from srmd.journald import record as journal_record
 from srmd.line_writer import CLOSE_LIMIT_S, Descriptor, LineWriter, Outlet, RotatedFile
 from srmd.secret import HIDDEN, Secret
 
@@ -251,16 +253,19 @@ def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
     import structlog  # here, because it costs more than all of a short command
 
     outlet: Outlet
-    if config.file is None:
+    form = _form(config, fd)
+    if form is LogFormat.JOURNALD:
+        outlet = JournalSocket()
+    elif config.file is None:
         outlet = Descriptor(fd)
     else:
         outlet = _opened("log.file", config.file, LOG_FILE_BYTES)
-    render = _renderer(config, at_terminal=config.file is None and os.isatty(fd))
+    render = RENDERERS[form]
 
     def lost(count: int) -> bytes:
         level = EVENTS["log.dropped"].level
         record = {"event": "log.dropped", "level": level, "node": node, "count": count}
-        return _bytes(render(_stamp(None, "", record)))
+        return render(_stamp(None, "", record))
 
     writer = LineWriter(outlet, capacity=LOG_QUEUE_RECORDS, name="log", lost=lost)
     level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[config.level.value]
@@ -352,30 +357,67 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def _renderer(config: LogConfig, *, at_terminal: bool) -> Callable[[Record], str]:
-    pretty = config.format is LogFormat.PRETTY or (config.format is LogFormat.AUTO and at_terminal)
-    return _pretty if pretty else _json
+def _form(config: LogConfig, fd: int) -> LogFormat:
+    """What AUTO comes to; any other is what it says."""
+    if config.format is not LogFormat.AUTO:
+        return config.format
+    if config.file is None and os.isatty(fd):
+        return LogFormat.PRETTY
+    if config.file is None and is_journal(fd, os.environ):
+        return LogFormat.JOURNALD
+    return LogFormat.JSON
 
 
 HEAD = ("ts", "mono_s", "level", "event", "node")
 
 
-def _json(record: Record) -> str:
+def _json(record: Record) -> bytes:
     head = {key: record[key] for key in HEAD if key in record}
-    return json.dumps({**head, **record}, ensure_ascii=False, default=str)
+    return _json_line({**head, **record})
 
 
-def _pretty(record: Record) -> str:
+def _pretty(record: Record) -> bytes:
     """`12:30:00.123 warning peer.down [a] silent_s=60.2`, and a traceback below if there is one."""
     clock = str(record["ts"]).partition("T")[2].removesuffix("Z")
+    return _bytes(f"{clock} {record['level']:<7} {_said(record)}")
+
+
+def _journald(record: Record) -> bytes:
+    """A message for reading, and each field of the record as SRMD_NAME."""
+    fields = {
+        "MESSAGE": _said(record),
+        "PRIORITY": PRIORITIES.get(str(record.get("level")), PRIORITIES["error"]),
+        "SYSLOG_IDENTIFIER": "srmd",
+    }
+    for key, value in record.items():
+        if key not in {"level", "ts"}:  # PRIORITY, and the journal's own clock
+            fields[f"SRMD_{key}"] = value if isinstance(value, str) else _value(value)
+    return journal_record(fields)
+
+
+PRIORITIES: Final = {"error": "3", "warning": "4", "info": "6", "debug": "7"}
+"""syslog's numbers, which `journalctl -p` knows."""
+RENDERERS: Final[Mapping[LogFormat, Callable[[Record], bytes]]] = {
+    LogFormat.JSON: _json,
+    LogFormat.PRETTY: _pretty,
+    LogFormat.JOURNALD: _journald,
+}
+
+
+def _said(record: Record) -> str:
+    """What happened, to whom, the fields, and below it the traceback."""
     rest = [
-        f"{key}={value if _is_word(value) else json.dumps(value, ensure_ascii=False, default=str)}"
+        f"{key}={value if _is_word(value) else _value(value)}"
         for key, value in record.items()
         if key not in HEAD and key != "exception"
     ]
-    head = f"{clock} {record['level']:<7} {record['event']} [{record.get('node', '')}]"
+    head = f"{record['event']} [{record.get('node', '')}]"
     trace = [str(record["exception"])] if "exception" in record else []
     return "\n".join([" ".join([head, *rest]), *trace])
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _is_word(value: object) -> bool:
@@ -405,7 +447,7 @@ class _Lines:
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
 
-    def msg(self, line: str) -> None:
-        self._writer.write(_bytes(line))
+    def msg(self, line: bytes) -> None:
+        self._writer.write(line)
 
     debug = info = warning = error = critical = exception = msg

@@ -6,7 +6,7 @@ The limits are ours (srm.md, section 3).
 
 from __future__ import annotations
 
-from srmd.config.values import Config
+from srmd.config.values import Config, LogFormat
 from srmd.secret import Secret
 from srmd.strict_toml import MISSING, Reader, shown
 from srmd.wire.keys import AuthMode
@@ -21,6 +21,14 @@ def relate(reader: Reader, config: Config) -> None:
     _relate_timers(reader, config)
     _relate_nodes(reader, config)
     _relate_secrets(reader, config)
+    _relate_log(reader, config)
+
+
+def _relate_log(reader: Reader, config: Config) -> None:
+    both = config.log.format is LogFormat.JOURNALD and config.log.file is not None
+    if both and reader.fine("log.file", "log.format"):
+        right = 'empty, or another log.format: with "journald" the records go to the journal'
+        reader.problem("log.file", str(config.log.file), right)
 
 
 def _relate_timers(reader: Reader, config: Config) -> None:

@@ -177,8 +177,10 @@ class LogLevel(Enum):
 
 class LogFormat(Enum):
     AUTO = "auto"
-    """Pretty at a terminal, JSON elsewhere."""
+    """Pretty at a terminal, fields where standard output is systemd's journal, JSON elsewhere."""
     JSON = "json"
+    JOURNALD = "journald"
+    """To systemd's journal, whatever standard output is."""
     PRETTY = "pretty"
 
 

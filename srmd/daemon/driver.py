@@ -78,9 +78,10 @@ class Driver:
         """What the node says it is: the last state that is durable."""
         self.dropped_count = 0
         self._shell = shell
-        self._inbox: asyncio.Queue[tuple[Event, asyncio.Future[Step | None] | None]] = (
+        self._inbox: asyncio.Queue[tuple[Event | None, asyncio.Future[Step | None] | None]] = (
             asyncio.Queue(INBOX_EVENTS)
         )
+        """Events, each with who waits for the decision.  None only passes, see `passed`."""
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._orders: dict[asyncio.Task[None], Effect] = {}
         self._asking: asyncio.Future[Step | None] | None = None
@@ -101,6 +102,22 @@ class Driver:
             return None
         return await answer
 
+    async def passed(self) -> None:
+        """The consumer has come past all that was handed in before; nothing is decided on.
+
+        It is how a driver shows that it lives: with one that hangs this never returns.  When SRM
+        stops it returns at once.
+        """
+        answer: asyncio.Future[Step | None] = asyncio.get_running_loop().create_future()
+        while not self._ended:
+            try:
+                self._inbox.put_nowait((None, answer))
+            except asyncio.QueueFull:
+                await asyncio.sleep(FULL_INBOX_PAUSE_S)
+            else:
+                await answer
+                return
+
     def _enter(self, event: Event, answer: asyncio.Future[Step | None] | None) -> bool:
         if self._ended:
             return False
@@ -116,7 +133,7 @@ class Driver:
         try:
             while True:
                 event, self._asking = await self._inbox.get()
-                result = await self._handle(event)
+                result = None if event is None else await self._handle(event)
                 if self._asking is not None and not self._asking.done():
                     self._asking.set_result(result)
         finally:

@@ -9,11 +9,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from srmd.config import Config, ConfigError, load
 from srmd.daemon.heartbeat import PortBusy as HeartbeatPortBusy
 from srmd.daemon.http import CannotListen, make_app, serve
 from srmd.daemon.node import End, ServerNode
+from srmd.daemon.notify import Notify
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
 from srmd.store import nodestate
@@ -22,8 +24,18 @@ from srmd.store.nodestate import DamagedMemory, StateDirLocked
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED = 0, 10, 11, 12, 13
 """Exit codes; `srmd --help` lists them."""
 THREAD_JOIN_S = 0.5
+OVERHEAD_S = 10.0
+"""What a stop may need besides limits.shutdown_s: the HTTP side, the threads, the last records."""
 THREADS_LIMIT_S = 3.0
 """How long the process may need to end once its node is off, the log's last lines included."""
+ENDS: Final = {
+    signal.SIGTERM: End.STOPPED,
+    signal.SIGINT: End.STOPPED,
+    signal.SIGPWR: End.SHUTDOWN,
+}
+"""What a signal says.  Ours: SIGTERM is a stop of the service, of which the peer is not told;
+SIGPWR, the signal of a failing power supply, says that the machine goes down, and the peer is told
+before (row 17).  The first that arrives decides."""
 
 
 def run(config_path: Path) -> int:
@@ -73,26 +85,50 @@ def run(config_path: Path) -> int:
                 last_resort.cancel()
 
 
+class _Process:
+    """What outlives a boot: the signals that arrived, the service manager, and who is watched."""
+
+    def __init__(self, notify: Notify) -> None:
+        self.told: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        """How the process was told to end."""
+        self.notify = notify
+        self.node: ServerNode | None = None
+        """The node that runs; None between two boots."""
+
+    def tell(self, end: End) -> None:
+        if not self.told.done():
+            self.told.set_result(end)
+
+    async def lives(self) -> None:
+        if self.node is not None:
+            await self.node.passed()
+
+
 async def _boots(config_path: Path, config: Config, log: Log, last_resort: threading.Timer) -> int:
     """One boot of the node after another, until one ends otherwise than in a reboot."""
-    stop = asyncio.Event()
+    process = _Process(Notify.from_env())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number, end in ENDS.items():
+        loop.add_signal_handler(number, process.tell, end)
+    watching = asyncio.create_task(process.notify.watch(process.lives), name="watchdog")
+    try:
+        await _boot_after_boot(config_path, config, log, process)
+    finally:
+        watching.cancel()
+        process.notify.close()
+    last_resort.start()
+    return OK
+
+
+async def _boot_after_boot(config_path: Path, config: Config, log: Log, process: _Process) -> None:
     rebooted = False
-    while True:
-        end = await _boot(config_path, config, log, stop, rebooted=rebooted)
-        if end is not End.REBOOT:
-            last_resort.start()
-            return OK
+    while await _boot(config_path, config, log, process, rebooted=rebooted) is End.REBOOT:
         rebooted = True
         log.get().info("node.rebooting", reboot_s=config.node.reboot_s)
-        try:
-            async with asyncio.timeout(config.node.reboot_s):
-                await stop.wait()
-            return OK
-        except TimeoutError:
-            pass
+        process.notify.status(f"off for {config.node.reboot_s:g} s: the node reboots")
+        await asyncio.wait({process.told}, timeout=config.node.reboot_s)
+        if process.told.done():
+            return
         config = _reloaded(config_path, config, log)
 
 
@@ -113,32 +149,36 @@ def _reloaded(config_path: Path, config: Config, log: Log) -> Config:
 
 
 async def _boot(
-    config_path: Path, config: Config, log: Log, stop: asyncio.Event, *, rebooted: bool
+    config_path: Path, config: Config, log: Log, process: _Process, *, rebooted: bool
 ) -> End:
     memory = _memory(config, log)
-    node = ServerNode(config_path, config, memory, log, rebooted=rebooted)
+    node = ServerNode(config_path, config, memory, log, process.notify, rebooted=rebooted)
     listen = config.control.listen
     app = make_app(
         node, on_error=lambda what, error: log.get().error("http.failed", what=what, error=error)
     )
     end = End.STOPPED
     server = None
-    stopping = asyncio.create_task(_end_when(stop, node), name="stop")
+    stopping = asyncio.create_task(_end_when(process.told, node), name="stop")
     try:
         server = await serve(app, listen.host, listen.port)
         await node.power_on()
+        process.node = node
+        process.notify.ready()
         end = await node.run()
     finally:
+        process.node = None
         stopping.cancel()
+        if end is not End.REBOOT:
+            process.notify.stopping(config.limits.shutdown_s + OVERHEAD_S)
         await node.power_off(end)
         if server is not None:
             await server.close()
     return end
 
 
-async def _end_when(stop: asyncio.Event, node: ServerNode) -> None:
-    await stop.wait()
-    node.end(End.STOPPED)
+async def _end_when(told: asyncio.Future[End], node: ServerNode) -> None:
+    node.end(await asyncio.shield(told))
 
 
 def _last_resort() -> threading.Timer:

@@ -46,6 +46,7 @@ from srmd.daemon.facade import (
 )
 from srmd.daemon.heartbeat import PortBusy
 from srmd.daemon.monitor import Monitor
+from srmd.daemon.notify import Notify
 from srmd.daemon.peer import CallFailed
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by
 from srmd.daemon.supervisor import (
@@ -114,10 +115,12 @@ class ServerNode:
         config: Config,
         memory: NodeMemory | None,
         log: Log,
+        notify: Notify,
         *,
         rebooted: bool,
     ) -> None:
         """Raises LogError when the journal cannot be opened."""
+        self._notify = notify
         self.config = config
         self._config_path = config_path
         self._log = log
@@ -190,7 +193,13 @@ class ServerNode:
             checking.cancel()
             await asyncio.gather(checking, return_exceptions=True)
 
+    async def passed(self) -> None:
+        """The node has handled something, or SRM is stopped and there is nothing to handle."""
+        if self.srm is not None:
+            await self.srm.driver.passed()
+
     def end(self, end: End) -> None:
+        """The first to say how the boot ends decides it."""
         if not self._end.done():
             self._end.set_result(end)
 
@@ -269,6 +278,7 @@ class ServerNode:
         """The one record of a transition, and the alarms that Cisco raises on it."""
         after = result.node
         self.transition_count += 1
+        self._show(after)
         peer = shown_peer(after, self._mismatch())
         match = handbook.find((after.state, after.reason), peer)
         self.log.info(
@@ -301,6 +311,11 @@ class ServerNode:
         lost_each_other = before.contact in {Contact.SILENT, Contact.LEFT}
         if lost_each_other and before.state in served_both and peer and peer[0] in served_both:
             self._log_split_brain(before)
+
+    def _show(self, node: Node) -> None:
+        """What `systemctl status` says of us."""
+        state, reason = display(node.state, node.reason), REASONS[node.reason]
+        self._notify.status(f"{state.en} / {reason.en}")
 
     def _mismatch(self) -> str | None:
         return self.srm.mismatch if self.srm is not None else None
@@ -356,6 +371,7 @@ class ServerNode:
         self.srm_note = ""
         self._srm_task = asyncio.create_task(srm.run(), name="srm")
         self._srm_task.add_done_callback(self._srm_ended)
+        self._show(srm.spoken)
         srm.health_changed()
         self.log.info("srm.started", incarnation=memory.incarnation, start=start.value)
 
@@ -370,6 +386,7 @@ class ServerNode:
         self.srm = self._srm_task = None
         with suppress(OSError):
             await self._store_within(srm.memory_now())
+        self._notify.status("Server Recovery Manager is stopped")
         self.log.warning("srm.stopped")
 
     def _srm_ended(self, task: asyncio.Task[None]) -> None:
@@ -382,6 +399,7 @@ class ServerNode:
             self._last_machine = srm.spoken
         self.srm = self._srm_task = None
         self.srm_note = f"ended by an internal error: {error!r}"
+        self._notify.status("Server Recovery Manager ended by an internal error")
         self.log.error("srm.failed", exc_info=error)
 
     def _reload(self) -> None:

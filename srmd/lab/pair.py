@@ -157,6 +157,10 @@ class LabNode:
         """SIGTERM, as a service manager does it; its exit code."""
         return self._end(signal.SIGTERM)
 
+    def go_down(self) -> int:
+        """SIGPWR, as when the machine goes down; its exit code."""
+        return self._end(signal.SIGPWR)
+
     def suspend(self) -> None:
         """SIGSTOP: the whole process stands still until `resume`."""
         self._signal(signal.SIGSTOP)

@@ -241,3 +241,40 @@ async def test_an_event_during_a_slow_save_is_decided_upon_afterwards() -> None:
         shell.disk_free.set()
         await until(lambda: "HealthChanged" in shell.told)
         assert driver.node.health is Health.SERVICE_DOWN
+
+
+async def test_passing_shows_that_the_driver_lives_and_decides_nothing() -> None:
+    shell = Shell()
+    async with driven(NORMAL, shell) as (driver, _):
+        driver.put(PeerHeard(PEER_NORMAL))
+        async with asyncio.timeout(BOUND_S):
+            await driver.passed()
+        assert shell.told == ["PeerHeard"]
+
+
+async def test_a_driver_that_hangs_lets_nobody_pass() -> None:
+    shell = Shell()
+    async with driven(NORMAL, shell) as (driver, _):
+        shell.disk_free.clear()
+        driver.put(PeerDown())
+        passing = asyncio.create_task(driver.passed())
+        await until(lambda: "saving TAKING_OVER" in shell.told)
+        assert not passing.done()
+        shell.disk_free.set()
+        async with asyncio.timeout(BOUND_S):
+            await passing
+
+
+async def test_whoever_passes_is_not_forgotten_when_srm_stops() -> None:
+    shell = Shell()
+    async with driven(NORMAL, shell) as (driver, running):
+        shell.disk_free.clear()
+        driver.put(PeerDown())
+        while driver.put(PeerHeard(PEER_NORMAL)):
+            pass
+        passing = asyncio.create_task(driver.passed())  # finds the inbox full
+        await until(lambda: "saving TAKING_OVER" in shell.told)
+        running.cancel()
+        async with asyncio.timeout(BOUND_S):
+            await passing
+            await driver.passed()

@@ -16,6 +16,7 @@ from srmd.core.states import Reason, State
 from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
+from srmd.daemon.notify import Notify
 from srmd.daemon.peer import CallFailed, Peer
 from srmd.log import Log
 from srmd.log import start as start_log
@@ -101,7 +102,9 @@ async def halves(
     for name in NODES:
         config = config_of(name, tmp_path)
         logs.append(start_log(config.log, name))
-        node = ServerNode(tmp_path / "unused.toml", config, None, logs[-1], rebooted=False)
+        node = ServerNode(
+            tmp_path / "unused.toml", config, None, logs[-1], Notify(None), rebooted=False
+        )
         await node.database.start()
         made.append(Half(node))
     a, b = made

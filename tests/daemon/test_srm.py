@@ -21,6 +21,7 @@ from srmd.daemon.database import Database
 from srmd.daemon.facade import Refused, SrmAction
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode
+from srmd.daemon.notify import Notify
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
 from srmd.log import start as start_log
@@ -224,7 +225,7 @@ async def test_a_lost_incarnation_is_told_once(srm: Srm, host: Host) -> None:
 async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
     config = config_of("a", tmp_path)
     log = start_log(config.log, "a")
-    made = ServerNode(tmp_path / "unused.toml", config, None, log, rebooted=False)
+    made = ServerNode(tmp_path / "unused.toml", config, None, log, Notify(None), rebooted=False)
     yield made
     with suppress(RuntimeError):  # the story has powered it off
         await made.power_off(End.STOPPED)

@@ -132,6 +132,38 @@ def test_sigterm_ends_a_node_cleanly_and_is_no_reboot(story: Story) -> None:
     comes_home(story)
 
 
+def test_a_service_manager_learns_all_of_a_node(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ready when the node answers, its state, a sign of life again and again, the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(15.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        assert story.x.terminate() == 0
+        story.x.spawn()
+
+        def told_until(*words: str) -> list[str]:
+            told: list[str] = []
+            for _ in range(300):
+                told.append(manager.recv(4096).decode())
+                if told[-1].startswith(words):
+                    return told
+            raise AssertionError(f"none of {words} in {told}")
+
+        told_until("READY=1")
+        assert story.x.shown() is not None, "it says that it is ready and does not answer"
+        told = told_until("STATUS=Normal / Normal", "STATUS=Failed Over / Initialization")
+        told += told_until("WATCHDOG=1")
+        assert not [word for word in told if word.startswith("STOPPING")]
+        assert story.x.terminate() == 0
+        told_until("STOPPING=1\nEXTEND_TIMEOUT_USEC=")
+    monkeypatch.undo()
+    story.x.start()
+    comes_home(story)
+
+
 def comes_home(story: Story) -> None:
     """Whether the start was quicker than the peer's timeout is the machine's affair."""
 

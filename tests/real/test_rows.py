@@ -265,6 +265,14 @@ def test_row_17_the_home_node_shuts_down(mirrored: Story) -> None:
     story.fall_back()
 
 
+def test_row_17_the_machine_of_the_home_node_goes_down(story: Story) -> None:
+    assert story.x.go_down() == 0
+    story.reaches(None, "Running in Backup Mode/Peer Reboot", within_s=2.0)
+    story.x.start()
+    story.reaches("Failed Over/Initialization", "Running in Backup Mode/Peer Reboot")
+    story.fall_back()
+
+
 def test_row_18_the_home_node_comes_late_and_with_a_dead_service(mirrored: Story) -> None:
     story = mirrored
     story.x.client.service(ROUTER, "block")
