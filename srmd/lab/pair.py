@@ -46,7 +46,7 @@ FAST: Mapping[str, Mapping[str, Value]] = {
     "group": {"name": "lab"},
     "heartbeat": {
         "keep_alive_interval_s": 0.1,
-        "keep_alive_timeout_s": 0.45,
+        "keep_alive_timeout_s": 0.95,
         "initialization_keep_alive_timeout_s": 3.0,
     },
     "control": {"call_timeout_s": 2.0},
@@ -64,8 +64,8 @@ FAST: Mapping[str, Mapping[str, Value]] = {
 }
 """Timers that make a story take seconds.  The timeout is no multiple of the interval on purpose.
 
-Two processes that start together may be a second apart on a busy machine: the initialization
-timeout has room for that, or the first one would take over from the second.
+A busy machine may delay a heartbeat by some intervals, and start two processes a second apart: the
+timeouts have room for that, or one node would take over from the other that is well.
 """
 
 NORMAL: Half = (State.NORMAL, Reason.NORMAL)

@@ -162,7 +162,8 @@ def test_a_node_that_cannot_start_is_an_error_at_once_with_its_own_words() -> No
 
 
 def test_the_commands_do_on_real_nodes_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
-    with LabPair() as pair:
+    """A service is restarted within the delay, on any machine: nobody fails over for it."""
+    with LabPair({"services": {"critical_service_delay_s": 60.0}}) as pair:
         asked = ["--config", str(pair.a.config_file)]
         assert main([*asked, "users", "generate", "10"]) == Exit.OK
         assert main([*asked, "fallback", "a"]) == Exit.REFUSED

@@ -260,7 +260,7 @@ async def test_healing_is_tried_again_when_the_server_is_slow_once() -> None:
             await asyncio.Event().wait()
         return web.Response(status=204) if request.path == "/reset" else web.Response(text="{}")
 
-    async with odd_server(handle, limit_s=0.1) as client:
+    async with odd_server(handle, limit_s=1.0) as client:  # far more than an answer takes
         await client.heal()
     assert asked == ["/reset", "/reset", "/proxies"]
 
