@@ -90,6 +90,38 @@ class LabError(Exception):
     """The pair did not do what it should; the message has the story and the end of the logs."""
 
 
+class Port:
+    """A port of this machine for a program that takes no open socket, and for no other lab.
+
+    Its number is held in the other protocol too, for as long as this lives: so another lab that
+    looks for a port passes it by, also while the program has not begun yet, or is down.  (Once a
+    node found its port taken by another pair, in the second that it needed to start.)
+    """
+
+    def __init__(self, kind: socket.SocketKind) -> None:
+        """Raises LabError when none is found."""
+        other = socket.SOCK_STREAM if kind is socket.SOCK_DGRAM else socket.SOCK_DGRAM
+        for self.number in random.sample(PORTS, PORT_TRIES_MAX):
+            self._place, self._guard = socket.socket(type=kind), socket.socket(type=other)
+            try:
+                self._guard.bind((HOST, self.number))
+                self._place.bind((HOST, self.number))
+            except OSError:
+                self.release()
+            else:
+                return
+        raise LabError(f"{PORT_TRIES_MAX} ports of {PORTS.start}-{PORTS.stop} tried, all in use")
+
+    def vacate(self) -> None:
+        """The program may bind it now."""
+        self._place.close()
+
+    def release(self) -> None:
+        """It is everybody's again."""
+        self._place.close()
+        self._guard.close()
+
+
 class LabNode:
     """One node of the pair: its files, its process, its API."""
 
@@ -102,8 +134,8 @@ class LabNode:
         self.overrides: Sections = {}
         self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
-        self._held = [held_port(socket.SOCK_DGRAM), held_port(socket.SOCK_STREAM)]
-        self.heartbeat, self.control = (f"{HOST}:{held.getsockname()[1]}" for held in self._held)
+        self._ports = (Port(socket.SOCK_DGRAM), Port(socket.SOCK_STREAM))
+        self.heartbeat, self.control = (f"{HOST}:{port.number}" for port in self._ports)
         self.client = Client(f"http://{self.control}", token)
 
     @property
@@ -121,9 +153,7 @@ class LabNode:
         """Only start the process."""
         running = self._process is not None and self._process.poll() is None
         assert not running, f"node {self.id} runs already"
-        for held in self._held:
-            held.close()
-        self._held.clear()
+        self.vacate()
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SRMD_")}
         importable = [str(Path(srmd.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(filter(None, importable))
@@ -216,9 +246,15 @@ class LabNode:
             lines = []
         return "\n".join([f"--- the log of node {self.id} ends:", *lines[-LOG_TAIL_LINES:]])
 
+    def vacate(self) -> None:
+        """Its process may bind its ports; nobody else's lab may."""
+        for port in self._ports:
+            port.vacate()
+
     def release(self) -> None:
-        for held in self._held:
-            held.close()
+        """Its ports are everybody's again."""
+        for port in self._ports:
+            port.release()
 
 
 class LabPair:
@@ -349,8 +385,8 @@ class LabPair:
     def close(self) -> None:
         """End all processes and remove all files.  Safe to call twice."""
         for node in self.nodes:
-            node.release()
             node.terminate()
+            node.release()
         give_up_s = time.monotonic() + GONE_LIMIT_S
         while (left := processes_of(self.mark)) and time.monotonic() < give_up_s:
             time.sleep(POLL_S)
@@ -410,22 +446,6 @@ def _toml(sections: Sections) -> str:
         lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         blocks.append("\n".join([f"[{name}]", *lines, ""]))
     return "\n".join(blocks)
-
-
-def held_port(kind: socket.SocketKind) -> socket.socket:
-    """A free port of this machine, ours until the socket is closed.
-
-    Then for a program that takes no open socket; what the system gives away meanwhile, to whoever
-    asks for any port, is above `PORTS`.
-    """
-    for port in random.sample(PORTS, PORT_TRIES_MAX):
-        held = socket.socket(socket.AF_INET, kind)
-        try:
-            held.bind((HOST, port))
-            return held
-        except OSError:
-            held.close()
-    raise LabError(f"{PORT_TRIES_MAX} ports of {PORTS.start}-{PORTS.stop} tried, all in use")
 
 
 def _holds(condition: Callable[[], bool]) -> bool:

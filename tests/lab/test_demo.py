@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ import pytest
 from srmd.cli import Exit, main
 from srmd.client import Client, Unauthorized
 from srmd.core.states import Reason, State
-from srmd.lab.pair import NORMAL, LabError, LabPair, processes_of
+from srmd.lab import pair as pair_module
+from srmd.lab.pair import NORMAL, LabError, LabPair, Port, processes_of
 
 DEMO = [sys.executable, "-m", "srmd.lab.demo", "--users", "51"]
 DEMO_LIMIT_S = 100
@@ -129,6 +131,24 @@ def test_overrides_reach_the_configuration_of_the_one_node() -> None:
         pair.wait_for(a="Unknown/Unknown", b="Unknown/Unknown")
     finally:
         pair.close()
+
+
+def test_the_port_of_a_program_that_has_not_begun_is_no_other_labs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once a node found it taken by another pair, in the second that it needed to start."""
+    port = Port(socket.SOCK_DGRAM)
+    port.vacate()
+    monkeypatch.setattr(pair_module, "PORTS", range(port.number, port.number + 1))
+    monkeypatch.setattr(pair_module, "PORT_TRIES_MAX", 1)
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with pytest.raises(LabError, match="all in use"):
+                Port(kind)
+        with socket.socket(type=socket.SOCK_DGRAM) as program:
+            program.bind(("127.0.0.1", port.number))
+    finally:
+        port.release()
 
 
 def test_a_node_whose_srm_does_not_run_shows_no_state() -> None:

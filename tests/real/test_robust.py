@@ -178,7 +178,7 @@ def test_a_name_server_that_hangs_holds_up_neither_start_nor_end(tmp_path: Path)
     try:
         pair.a.overrides["peer"] = {"heartbeat": "b.invalid:9", "control": "http://b.invalid:9"}
         pair.write_configs()
-        pair.a.release()
+        pair.a.vacate()
         with (tmp_path / "said").open("wb") as said:
             command = [sys.executable, "-c", NAME_SERVER_HANGS, str(pair.a.config_file)]
             process = subprocess.Popen(command, stdout=said, stderr=said)

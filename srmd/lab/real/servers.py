@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import srmd
-from srmd.lab.pair import MARK, held_port
+from srmd.lab.pair import MARK, Port
 from srmd.lab.scenario.stage import StageBroken
 
 HOST = "127.0.0.1"
@@ -115,8 +115,15 @@ def find_toxiproxy(env: Mapping[str, str] = os.environ) -> str | None:
 
 def start_toxiproxy(program: str, mark: str, folder: Path) -> tuple[Server, str]:
     """The real one: (server, its URL).  Raises StageBroken."""
-    with held_port(socket.SOCK_STREAM) as free:
-        port = free.getsockname()[1]
+    port = Port(socket.SOCK_STREAM)
+    port.vacate()
+    try:
+        return _toxiproxy_on(port.number, program, mark, folder)
+    finally:
+        port.release()
+
+
+def _toxiproxy_on(port: int, program: str, mark: str, folder: Path) -> tuple[Server, str]:
     command = [program, "-host", HOST, "-port", str(port)]
     server = Server(command, mark, folder / "toxiproxy.log")
 

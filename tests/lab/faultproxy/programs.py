@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from srmd.lab.pair import held_port
+from srmd.lab.pair import Port
 
 ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / ".tools"
@@ -87,8 +87,9 @@ def tool(*names: str) -> Path:
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that nobody has, and that the system gives to nobody who asks for any port."""
-    with held_port(kind) as held:
-        return int(held.getsockname()[1])
+    port = Port(kind)
+    port.release()
+    return port.number
 
 
 @contextlib.contextmanager
@@ -106,11 +107,16 @@ def ours(*args: str, port: int = 0, host: str = "127.0.0.1") -> Iterator[Server]
 def theirs() -> Iterator[Server]:
     """The real Toxiproxy."""
     program = tool("toxiproxy-server", "server")
-    server = Server("127.0.0.1", free_port())
+    port = Port(socket.SOCK_STREAM)
+    server = Server("127.0.0.1", port.number)
     environment = {**os.environ, "LOG_LEVEL": "error"}
-    with _running([str(program), "-port", str(server.port)], environment):
-        wait_for_api(server)
-        yield server
+    port.vacate()
+    try:
+        with _running([str(program), "-port", str(server.port)], environment):
+            wait_for_api(server)
+            yield server
+    finally:
+        port.release()
 
 
 def wait_for_api(server: Server) -> None:
