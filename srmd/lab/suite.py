@@ -28,7 +28,7 @@ class SuiteStage(Stage, Protocol):
         """A pair of these settings runs, in row 1.  Raises StageBroken."""
 
     def evidence(self) -> dict[str, str]:
-        """Texts that help to understand a failure, by file name."""
+        """Texts that tell what happened in the last play, by file name."""
 
 
 def play_all(
@@ -39,7 +39,8 @@ def play_all(
 ) -> list[Result]:
     """Plays all, those of equal settings one after the other, so that they can share a pair.
 
-    `journal` is a folder: each play leaves a JSON file there, a failed one the logs as well.
+    `journal` is a folder: each play leaves a JSON file there, and beside it a folder of the same
+    name with the logs and journals of its nodes and of the fault proxy, for `srmd timeline`.
     """
     results = []
     for name, scenario in _in_order(scenarios):
@@ -92,6 +93,7 @@ def as_json(result: Result) -> dict[str, object]:
         "title": {"en": scenario.title.en, "ja": scenario.title.ja},
         "verdict": result.verdict.value,
         "why": result.why,
+        "began_s": round(result.began_s, 6),
         "took_s": round(result.took_s, 3),
         "shows": list(scenario.shows),
         "rows": list(result.rows),
@@ -106,10 +108,10 @@ def _keep(result: Result, stage: SuiteStage, journal: Path) -> None:
     name = re.sub(r"[^\w.-]+", "-", result.name).strip("-")
     text = json.dumps(as_json(result), ensure_ascii=False, indent=1)
     (journal / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    if result.verdict in (Verdict.FAILED, Verdict.ERROR):
+    if result.verdict is not Verdict.SKIPPED and (evidence := stage.evidence()):
         folder = journal / name
         folder.mkdir(exist_ok=True)
-        for file, content in stage.evidence().items():
+        for file, content in evidence.items():
             (folder / file).write_text(content[-EVIDENCE_CHARACTERS_MAX:], encoding="utf-8")
 
 

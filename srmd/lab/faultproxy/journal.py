@@ -5,13 +5,16 @@
 
 Times are seconds since the log began, on the monotonic clock; `releases_s` says when it left, once
 for each copy.  A line of the event `released` tells when a toxic gave up what it had parked.
-The first line holds the seed: with it, the same traffic meets the same decisions.
+The first line holds the seed: with it, the same traffic meets the same decisions.  It also says
+when the log began, on the monotonic clock of the host (`mono_s`) and on the wall clock (`wall`), so
+that the log can be laid beside others.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from srmd.lab.faultproxy.pipeline import Happened
@@ -38,7 +41,8 @@ class Journal:
                 name="fault proxy journal",
                 lost=lambda count: _line("lines.lost", {"count": count}),
             )
-        self.tell("journal.began", seed=seed)
+        wall = datetime.now(UTC).isoformat(timespec="microseconds")
+        self.tell("journal.began", seed=seed, mono_s=round(self._began_s, 6), wall=wall)
 
     def close(self) -> None:
         if self._writer:

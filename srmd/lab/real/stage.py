@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +14,7 @@ from srmd.lab.pair import LabError
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
 from srmd.lab.real.wired import WiredPair
+from srmd.lab.records.cutting import since
 from srmd.lab.scenario.running import AT_HOME, missing
 from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
 from srmd.lab.scenario.story import Settings
@@ -54,6 +57,7 @@ class RealStage:
         self._wired: WiredPair | None = None
         self._looking: Looking | None = None
         self._frozen: set[NodeName] = set()
+        self._prepared_s = 0.0
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
         self._underway: Underway | None = None
 
@@ -83,6 +87,7 @@ class RealStage:
 
     def prepare(self, settings: Settings) -> None:
         """A pair of these settings runs, in row 1.  Raises StageBroken."""
+        self._prepared_s = time.monotonic()
         if self._wired is not None and not self._fit_for(settings):
             self._drop()
         if self._wired is not None:
@@ -96,14 +101,25 @@ class RealStage:
         self._wait_for_users(settings.users.count)
 
     def evidence(self) -> dict[str, str]:
-        """Texts that help to understand a failure, by file name."""
+        """What the nodes and the fault proxy wrote since `prepare`, by file name."""
         if self._wired is None:
             return {}
         folder = self._wired.pair.folder
-        files = [*folder.glob("*.jsonl"), *folder.glob("*.log"), *folder.glob("node-*/log.jsonl")]
-        return {
+        patterns = ("*.jsonl", "*.log", "node-*/log.jsonl", "node-*/state/journal.jsonl")
+        files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+        texts = {
             "-".join(file.relative_to(folder).parts): file.read_text(errors="replace")
-            for file in sorted(files)
+            for file in files
+        }
+        stage = {
+            "stage": self.name,
+            "seed": self._wired.seed,
+            "mono_s": time.monotonic(),
+            "wall": datetime.now(UTC).isoformat(timespec="microseconds"),
+        }
+        return {
+            **{name: since(text, self._prepared_s) for name, text in texts.items()},
+            "stage.json": json.dumps(stage) + "\n",
         }
 
     def close(self) -> None:

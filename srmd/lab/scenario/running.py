@@ -78,6 +78,8 @@ class Result:
     """Each thing done, seen and reached, with `at_s` from the begin."""
     checked_count: int
     """How often an invariant was looked at."""
+    began_s: float = 0.0
+    """On the stage's clock."""
 
 
 class StoryFailed(Exception):
@@ -116,6 +118,7 @@ class Play:
             tuple(self.rows),
             tuple(self.journal),
             self._watch.checked_count if self._watch is not None else 0,
+            self._began_s,
         )
 
     def _verdict(self) -> tuple[Verdict, str]:

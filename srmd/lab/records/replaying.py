@@ -1,0 +1,159 @@
+"""A journal fed through the machine again: the first input on which log and machine disagree.
+
+Where lines are missing nobody knows what they would have done, so the replay waits for the next
+line that holds the whole node: a start of SRM, or one of the checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from srmd.core.events import Event
+from srmd.core.machine import Step
+from srmd.core.node import Node
+from srmd.core.states import Reason, State
+from srmd.core.transitions import TABLE, step
+from srmd.lab.records.reading import Gap, Item, Place
+from srmd.wire.journal import About, Beats, Decided, Dropped, Entry, Known
+
+Then = tuple[State, Reason, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One input, replayed."""
+
+    place: Place
+    at_s: float
+    before: Node
+    event: Event
+    step: Step
+    decision: str
+    """The name of the rule's function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The journal says that something else came of an input than the machine makes of it."""
+
+    place: Place
+    what: str
+    """The event, or that it was a checkpoint."""
+    before: Node
+    expected: str
+    """By the journal."""
+    found: str
+    """By the machine."""
+    decision: str
+    why: str
+
+
+@dataclass(slots=True)
+class Replay:
+    """What a replay met."""
+
+    file: str
+    about: About | None = None
+    inputs_count: int = 0
+    starts_count: int = 0
+    checkpoints_count: int = 0
+    skipped_count: int = 0
+    """Inputs before the first line with a node, or behind a gap."""
+    gaps_count: int = 0
+    disagreement: Disagreement | None = None
+    taken: list[Taken] = field(default_factory=list)
+    """All inputs, if they were to be kept."""
+
+    @property
+    def usable(self) -> bool:
+        return self.inputs_count > 0
+
+
+def replay(items: Iterable[Item], *, keep: bool = False) -> Replay:
+    """Up to the first disagreement; `keep`: with every input, and beyond disagreements."""
+    found = Replay("")
+    node: Node | None = None
+    for place, entry in items:
+        found.file = found.file or place.file
+        match entry:
+            case Gap() | Dropped():
+                found.gaps_count += 1
+                node = None
+            case Known():
+                found.about = entry.about or found.about
+                found.starts_count += entry.boot
+                found.checkpoints_count += not entry.boot
+                if node is not None and not entry.boot and node != entry.node:
+                    _note(found, _checkpoint(place, node, entry.node))
+                node = entry.node
+            case Decided() if node is None:
+                found.skipped_count += 1
+            case Decided():
+                assert node is not None
+                node = _take(found, place, node, entry, keep)
+            case Beats():
+                pass
+        if found.disagreement is not None and not keep:
+            break
+    return found
+
+
+def _take(found: Replay, place: Place, before: Node, entry: Decided, keep: bool) -> Node | None:
+    found.inputs_count += 1
+    decision = decision_of(before, entry.event)
+    wanted = (entry.state, entry.reason, entry.op)
+    try:
+        result = step(before, entry.event)
+    except AssertionError as refused:  # no live machine can have met this
+        said = f"the machine cannot take it: {refused}"
+        event = str(entry.event)
+        _note(found, Disagreement(place, event, before, _said(wanted), said, decision, ""))
+        return None
+    if keep:
+        found.taken.append(Taken(place, entry.at_s, before, entry.event, result, decision))
+    after = result.node
+    if (after.state, after.reason, after.op) == wanted:
+        return after
+    said = _said((after.state, after.reason, after.op))
+    event = str(entry.event)
+    _note(found, Disagreement(place, event, before, _said(wanted), said, decision, result.why))
+    return None  # what the live node was is not known from here on
+
+
+def decision_of(node: Node, event: Event) -> str:
+    """The rule's function that answers this event in this state."""
+    return TABLE.cells[node.state, type(event)].name
+
+
+def _note(found: Replay, disagreement: Disagreement) -> None:
+    if found.disagreement is None:
+        found.disagreement = disagreement
+
+
+def _checkpoint(place: Place, node: Node, written: Node) -> Disagreement:
+    pairs = [
+        (name, getattr(written, name), getattr(node, name)) for name in Node.__dataclass_fields__
+    ]
+    other = [(name, log, machine) for name, log, machine in pairs if log != machine]
+    return Disagreement(
+        place,
+        "a checkpoint",
+        node,
+        ", ".join(f"{name}={log}" for name, log, _ in other),
+        ", ".join(f"{name}={machine}" for name, _, machine in other),
+        "",
+        "",
+    )
+
+
+def _said(then: Then) -> str:
+    state, reason, op = then
+    return f"{state.name} / {reason.value}, op {op}"
+
+
+def entries(items: Iterable[Item]) -> Iterator[Entry]:
+    """Without what cannot be read."""
+    for _, entry in items:
+        if not isinstance(entry, Gap):
+            yield entry
