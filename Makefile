@@ -7,7 +7,7 @@ TOXIPROXY := v2.12.0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lab test chaos hosts toxiproxy check lint types golden bench lock clean
+.PHONY: help env demo lab test chaos hosts wheel package toxiproxy check lint types golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -29,7 +29,7 @@ lab: env ## the same pair, left running for you to break
 	$(BIN)/python -m srmd.lab.demo --stay
 
 test: env ## all tests that need nothing but Python
-	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos
+	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos --ignore tests/package
 
 chaos: env ## every scenario on real processes, through a real Toxiproxy if there is one
 	$(BIN)/srmd lab coverage
@@ -38,6 +38,15 @@ chaos: env ## every scenario on real processes, through a real Toxiproxy if ther
 
 hosts: env ## a pair on two hosts (network namespaces; needs root, iproute2 and nftables)
 	$(BIN)/pytest tests/netns
+
+wheel: env ## sdist, and from it the wheel, in dist/; the same bytes each time
+	rm -rf dist build
+	$(BIN)/hatchling build --target sdist --directory dist
+	mkdir -p build && tar -xzf dist/*.tar.gz -C build
+	cd build/srmd-* && $(CURDIR)/$(BIN)/hatchling build --target wheel --directory $(CURDIR)/dist
+
+package: env ## install wheel and sdist in empty environments and test the command there
+	$(BIN)/pytest tests/package
 
 toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
 	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }

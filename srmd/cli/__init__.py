@@ -9,6 +9,8 @@
     waiting.py    the wait for an operation's end
     commands.py   everything else that a node is asked
     explain.py    `srmd states` and `srmd explain`: the handbook at the prompt
+    completion.py what the TAB key offers
+    manual.py     the manual page, which the wheel gets
     init.py       `srmd init`: the files of a new pair
     output.py     tables for people, JSON for programs
 

@@ -44,13 +44,13 @@ def lab(options: Options) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     code = chosen.function(chosen)
     assert isinstance(code, int)
     return code
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
     root = Parser(
         prog="srmd lab",
         description="Break a pair on purpose, and see that it does what it should.",

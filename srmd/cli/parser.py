@@ -29,6 +29,8 @@ STATES_FORMATS = ("text", "json", "mermaid", "md")
 """What srmd.tables can print; not imported from there, to be quick."""
 TIMERS = ("cisco", "fast")
 """The shipped examples that srmd.cli.init knows."""
+SHELLS = ("bash", "zsh", "fish")
+"""Those that srmd.cli.completion has a script for."""
 OF_THE_ROOT = argparse.SUPPRESS
 """Default of an option that may stand before the command too, and is not to be hidden then."""
 
@@ -76,12 +78,27 @@ class Parser(argparse.ArgumentParser):
         self._build = build
         self._hands_on = hands_on
 
-    def parse_known_args(  # type: ignore[override] # argparse's overloads are of no use here
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
+    def whole(self) -> argparse.ArgumentParser:
+        """With its own words; those of a program that it hands on to are that program's."""
+        self._build_words()
+        program = self.get_default("program")
+        if program is None:
+            return self
+        import importlib  # no parsing needs it
+
+        parser = importlib.import_module(program).parser()
+        assert isinstance(parser, argparse.ArgumentParser)
+        return parser
+
+    def _build_words(self) -> None:
         if self._build is not None:
             build, self._build = self._build, None
             build(self)
+
+    def parse_known_args(  # type: ignore[override] # argparse's overloads are of no use here
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        self._build_words()
         if self._hands_on:
             options, _ = super().parse_known_args([], namespace)
             options.arguments = list(args or ())
@@ -111,7 +128,7 @@ def did_you_mean(meant: str, choices: Iterable[str]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Ends the program, as argparse does, after --help, --version or a mistake."""
-    options, left_over = _parser().parse_known_args(arguments)
+    options, left_over = root().parse_known_args(arguments)
     leaf: Parser = options.parser
     if left_over:
         import difflib  # late, see did_you_mean
@@ -126,7 +143,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _parser() -> Parser:
+def whole(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser with all its words, for whoever reads the grammar rather than parses by it."""
+    return parser.whole() if isinstance(parser, Parser) else parser
+
+
+def root() -> Parser:
     codes = "".join(f"  {code.value:<4} {meaning}\n" for code, meaning in MEANINGS.items())
     root = Parser(
         prog="srmd",
@@ -151,8 +173,20 @@ def _parser() -> Parser:
     _command(words, "explain", "what a pair of states means, and what to do about it", _explain)
     _family(words, "config", "the configuration file", _config)
     _word(words, "init", "write the files of a new pair: configuration, key, token", _init)
-    _program(words, "faultproxy", "UDP and TCP proxies that do harm on order")
-    _program(words, "lab", "a pair to break on purpose, and scenarios that do", module="lab")
+    _word(words, "completion", "completion of these words by a shell", _completion)
+    _program(
+        words,
+        "faultproxy",
+        "UDP and TCP proxies that do harm on order",
+        program="srmd.lab.faultproxy.words",
+    )
+    _program(
+        words,
+        "lab",
+        "a pair to break on purpose, and scenarios that do",
+        module="lab",
+        program="srmd.cli.lab",
+    )
     return root
 
 
@@ -320,6 +354,19 @@ def _init(init: Parser) -> None:
     _does(init, "init", "init")
 
 
+def _completion(completion: Parser) -> None:
+    completion.description = (
+        "Prints a script for the shell; it completes commands, options and values.\n"
+        "  bash: source <(srmd completion bash)\n"
+        "  zsh:  source <(srmd completion zsh)       after compinit\n"
+        "  fish: srmd completion fish | source"
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+    # What the script asks.
+    completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    _does(completion, "completion", "completion")
+
+
 def _words(parser: Parser) -> Words:
     # argparse would format a whole usage to find `prog`.
     words = parser.add_subparsers(
@@ -343,9 +390,12 @@ def _family(words: Words, name: str, help_text: str, build: Callable[[Words], No
     )
 
 
-def _program(words: Words, name: str, help_text: str, module: str = "commands") -> None:
-    program = words.add_parser(name, help=help_text, hands_on=True)
-    _does(program, module, name)
+def _program(
+    words: Words, name: str, help_text: str, *, program: str, module: str = "commands"
+) -> None:
+    """`program` is the module whose `parser()` knows what follows the name."""
+    word = words.add_parser(name, help=help_text, hands_on=True)
+    _does(word, module, name, program=program)
 
 
 def _command(words: Words, name: str, help_text: str, build: Build | None = None) -> Parser:

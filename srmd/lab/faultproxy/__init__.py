@@ -15,6 +15,7 @@ The files, from the inside out:
     proxies     the proxies of a server, and every change to them: all of it or nothing
     api         routes, statuses, content types
     journal     the JSON-lines event log
+    words       the command line of the process
     server      all of it together, for a process (`__main__`) or for a test
 
 The virtual-time laboratory uses `pipeline` and `datagrams` alone.

@@ -5,18 +5,15 @@ Prints one line when it is ready, with address and seed; ends on SIGINT and SIGT
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 
-from srmd.lab.faultproxy.seeds import SEED_MAX
-from srmd.lab.faultproxy.server import HOST, PORT, CannotStart, Settings, serving
+from srmd.lab.faultproxy.server import CannotStart, Settings, serving
+from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parser
 from srmd.secret import Secret
 
-TOKEN_VARIABLE = "TOXIPROXY_AUTH_TOKEN"  # noqa: S105 -- the name of the variable, as in 2.13.0
 READY = "faultproxy: listening on {url} seed {seed} {manner}"
 """The line that says that the API answers; programs that start us read the address from it."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -51,20 +48,7 @@ async def _run(settings: Settings) -> None:
 
 
 def _settings(args: list[str]) -> Settings:
-    parser = argparse.ArgumentParser(
-        prog="srmd faultproxy",
-        description="UDP and TCP proxies that do harm on order, behind Toxiproxy's HTTP API.",
-        epilog=f"{TOKEN_VARIABLE}: when set, clients have to send it as a bearer token.",
-    )
-    parser.add_argument("--host", default=HOST, help="where the API listens (%(default)s)")
-    parser.add_argument("--port", default=PORT, type=_port, help="0: any (%(default)s)")
-    parser.add_argument("--seed", default=0, type=_seed, help="of all randomness; shown at start")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="proxies to create, JSON")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="the event log, JSON lines")
-    parser.add_argument(
-        "--lenient", action="store_true", help="accept what Toxiproxy accepts, sensible or not"
-    )
-    chosen = parser.parse_args(args)
+    chosen = parser().parse_args(args)
     token = os.environ.get(TOKEN_VARIABLE)
     return Settings(
         host=chosen.host,
@@ -75,20 +59,6 @@ def _settings(args: list[str]) -> Settings:
         events=chosen.events,
         token=Secret(token) if token else None,
     )
-
-
-def _port(text: str) -> int:
-    return _whole(text, 65535, "a port")
-
-
-def _seed(text: str) -> int:
-    return _whole(text, SEED_MAX, "a seed")
-
-
-def _whole(text: str, most: int, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what} (0-{most})")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from srmd.lab.faultproxy.body import BadBody, decode
 from srmd.lab.faultproxy.journal import Journal
 from srmd.lab.faultproxy.proxies import Proxies, Proxy, Refused
 from srmd.lab.faultproxy.seeds import fresh_seed
+from srmd.lab.faultproxy.words import HOST, PORT
 from srmd.secret import Secret
 
-HOST = "localhost"
-PORT = 8474
 """Toxiproxy's own."""
 CONFIG_BYTES_MAX = 2**20
 SHUTDOWN_LIMIT_S = 2.0
