@@ -86,6 +86,9 @@ def parser() -> Parser:
 
     up = words.add_parser("up", help="start a pair with proxies in between, and leave it running")
     up.add_argument("--users", type=_users, metavar="N", default=USERS, help=f"how many ({USERS})")
+    up.add_argument(
+        "--clocks", action="store_true", help="nodes whose clock can be put (needs a C compiler)"
+    )
     up.set_defaults(function=_up)
     fault = words.add_parser("fault", help="do any verb of a scenario to the running lab")
     fault.add_argument(
@@ -212,7 +215,7 @@ def _up(options: Options) -> int:
     from srmd.lab import live
 
     try:
-        status = live.up(options.users)
+        status = live.up(options.users, clocks=options.clocks)
     except (live.LabRuns, live.CannotStart, live.SaidNo) as failed:
         raise Failure(Exit.FAILED, str(failed)) from failed
     _show(status)

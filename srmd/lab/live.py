@@ -68,7 +68,7 @@ def folder() -> Path:
     return Path(named) if named else Path(tempfile.gettempdir()) / f"srmd-lab-{os.getuid()}"
 
 
-def up(users: int) -> Json:
+def up(users: int, *, clocks: bool = False) -> Json:
     """Starts the process that holds the lab, and gives its status once the pair is in row 1.
 
     Raises LabRuns or CannotStart.
@@ -79,7 +79,7 @@ def up(users: int) -> Json:
     importable = [str(Path(srmd.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "srmd.lab.live", str(place), str(users)],
+            [sys.executable, "-m", "srmd.lab.live", str(place), str(users), str(int(clocks))],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -279,14 +279,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(place: Path, users: int) -> int:
+def main(place: Path, users: int, *, clocks: bool) -> int:
     """Holds a lab until it is told to end, and leaves nothing."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     code = 0
     stage = RealStage(tell=lambda line: print(line, flush=True))
     try:
-        stage.prepare(Settings(users=Users(count=users)))
+        stage.prepare(Settings(users=Users(count=users), clocks=clocks))
         Holder(place, stage).serve()
     except KeyboardInterrupt:
         code = 130
@@ -303,4 +303,4 @@ def main(place: Path, users: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), clocks=sys.argv[3] == "1"))

@@ -132,6 +132,8 @@ class LabNode:
         self.log_file = folder / "log.jsonl"
         self.token_file = folder / "token"
         self.overrides: Sections = {}
+        self.environment: dict[str, str] = {}
+        """What the process finds in its environment besides ours."""
         self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = (Port(socket.SOCK_DGRAM), Port(socket.SOCK_STREAM))
@@ -164,7 +166,7 @@ class LabNode:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env={**kept, "PYTHONPATH": path, MARK: self._mark},
+                env={**kept, **self.environment, "PYTHONPATH": path, MARK: self._mark},
                 start_new_session=True,  # Ctrl-C is for us; we end the nodes in order
             )
 

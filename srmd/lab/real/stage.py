@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from srmd.lab.pair import LabError
+from srmd.lab.real import clocks
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
 from srmd.lab.real.wired import WiredPair
@@ -26,6 +27,7 @@ from srmd.lab.scenario.verbs import (
     NodeName,
     Power,
     PowerAction,
+    PutClock,
     SetKey,
     Verb,
 )
@@ -58,6 +60,8 @@ class RealStage:
         self._looking: Looking | None = None
         self._frozen: set[NodeName] = set()
         self._prepared_s = 0.0
+        self._put: set[NodeName] = set()
+        """Nodes whose clock was put."""
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
         self._underway: Underway | None = None
 
@@ -128,9 +132,9 @@ class RealStage:
 
     # ------------------------------------------------------------------ the Stage of scenarios
 
-    def cannot(self, verb: Verb) -> str | None:  # noqa: ARG002 -- other stages look at it
-        """Everything can be done here."""
-        return None
+    def cannot(self, verb: Verb) -> str | None:
+        """Everything can be done here, where the programs for it are installed."""
+        return clocks.missing() if isinstance(verb, PutClock) else None
 
     def now_s(self) -> float:
         return time.monotonic()
@@ -148,11 +152,13 @@ class RealStage:
         return begun(self._executor, lambda: self.wired.network.lift(verb, self.timers))
 
     def heal(self) -> None:
-        """Frozen nodes go on too: a fault must not outlive its story."""
+        """Frozen nodes go on and clocks are right too: a fault must not outlive its story."""
         if self._wired is None:
             return
         for node in tuple(self._frozen):
             self._thaw(node)
+        for node in tuple(self._put):
+            self._put_clock(node, 0)
         self._wired.network.heal()
 
     # ------------------------------------------------------------------ verbs
@@ -171,6 +177,8 @@ class RealStage:
             self._power(verb)
         elif isinstance(verb, Configure):
             self._configure(verb)
+        elif isinstance(verb, PutClock):
+            self._put_clock(verb.node, verb.ahead_s(self.timers))
         elif isinstance(verb, SetKey):
             (self.wired.right_key if verb.right else self.wired.spoil_key)(verb.node)
         else:
@@ -205,6 +213,17 @@ class RealStage:
         self._frozen.discard(node)
         if self.wired.nodes[node].pid is not None:
             self.wired.nodes[node].resume()
+
+    def _put_clock(self, node: NodeName, ahead_s: float) -> None:
+        """Raises StageBroken when the node tells another time."""
+        self.wired.put_clock(node, ahead_s)
+        self._put.add(node)
+        lab = self.wired.nodes[node]
+        answers = lab.pid is not None and node not in self._frozen
+        if answers and not clocks.shows(lab.client.url, ahead_s):
+            raise StageBroken(f"the clock of node {node.value} was put, and does not show it")
+        if ahead_s == 0:
+            self._put.discard(node)
 
     def _wait_gone(self, node: NodeName) -> None:
         give_up_s = time.monotonic() + GONE_LIMIT_S
@@ -247,6 +266,7 @@ class RealStage:
             wait([self._underway.future], UNDERWAY_LIMIT_S)
         wired, self._wired, self._looking = self._wired, None, None
         self._frozen.clear()
+        self._put.clear()
         if wired is not None:
             wired.close()
             self.left_behind += wired.left_behind

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from srmd.lab.pair import FAST, LabNode, LabPair, Sections, Value
+from srmd.lab.real import clocks
 from srmd.lab.real.network import Addresses, Network
 from srmd.lab.real.servers import find_toxiproxy, start_fault_proxy, start_toxiproxy
-from srmd.lab.scenario.stage import StageBroken
+from srmd.lab.scenario.stage import StageBroken, VerbFailed
 from srmd.lab.scenario.story import Settings
 from srmd.lab.scenario.verbs import Direction, NodeName
 
@@ -105,6 +106,8 @@ class WiredPair:
 
     def _begin(self) -> None:
         folder, mark = self.pair.folder, self.pair.mark
+        if self.settings.clocks:
+            self._give_clocks()
         server, heartbeats_url, said = start_fault_proxy(mark, folder, self.seed)
         self._ended.callback(server.close)
         self._tell(said)
@@ -122,6 +125,23 @@ class WiredPair:
         self._files_begun = self._files()
         users = self.settings.users
         self.pair.a.client.generate_users(users.count, users.mode.value, "user")
+
+    def put_clock(self, node: NodeName, ahead_s: float) -> None:
+        """The node's time of day is so far ahead of the true time.  Raises VerbFailed."""
+        if not self.settings.clocks:
+            raise VerbFailed("the nodes have no clocks of their own: start the pair with clocks")
+        clocks.put(self.nodes[node].folder / clocks.FILE, ahead_s)
+
+    def _give_clocks(self) -> None:
+        """Raises StageBroken."""
+        why = clocks.missing()
+        if why is not None:
+            raise StageBroken(why)
+        library = clocks.build(self.pair.folder)
+        for node in self.pair.nodes:
+            file = node.folder / clocks.FILE
+            clocks.put(file, 0)
+            node.environment |= clocks.environment(library, file)
 
     def _control(self, fallback_url: str, folder: Path, mark: str) -> str:
         """The URL of the server for control calls: a real Toxiproxy where there is one."""

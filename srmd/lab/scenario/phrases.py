@@ -36,6 +36,7 @@ from srmd.lab.scenario.verbs import (
     Operation,
     Power,
     PowerAction,
+    PutClock,
     Recover,
     Reset,
     Service,
@@ -47,6 +48,7 @@ from srmd.lab.scenario.verbs import (
     Srm,
     SrmAction,
     Verb,
+    Way,
 )
 
 COUNT_MAX = 10_000
@@ -104,6 +106,7 @@ _SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "srm": (_words(SrmAction), SrmAction),
     "power": (_words(PowerAction), PowerAction),
     "operation": (_words(Operation), Operation),
+    "way": (_words(Way), Way),
     "fault": (_words(Fault), Fault),
     "node": (_words(NodeName), NodeName),
     "via": (_words(NodeName), NodeName),
@@ -312,6 +315,18 @@ PHRASES: Final[tuple[Phrase, ...]] = (
         "the end of `wrong key`",
         "right key on b",
         lambda s: SetKey(right=True, node=s["node"]),
+    ),
+    Phrase(
+        "put clock <way> by <duration> on <node>",
+        "the node's time of day jumps to so far from the true time; monotonic time runs on",
+        "put clock forward by 1h on a",
+        lambda s: PutClock(s["way"], s["duration"], s["node"]),
+    ),
+    Phrase(
+        "right clock on <node>",
+        "the end of `put clock`: its time of day jumps back to the true time",
+        "right clock on a",
+        lambda s: PutClock(Way.FORWARD, duration("0s"), s["node"]),
     ),
 )
 """Every phrase, in the order of the documentation.  The first that fits a text is taken."""

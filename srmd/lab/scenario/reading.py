@@ -31,7 +31,7 @@ from srmd.lab.scenario.story import (
     Users,
     row_of,
 )
-from srmd.lab.scenario.verbs import NodeName, Verb
+from srmd.lab.scenario.verbs import NodeName, PutClock, Verb
 from srmd.shown import NotAState, parse_half, parse_state
 from srmd.strict_toml import MISSING, Table, TomlError, one_of, shown
 
@@ -56,6 +56,7 @@ def load(path: Path) -> Scenario:
     """Raises ScenarioError with all problems at once."""
     reader = strict_toml.read(path, ScenarioError)
     root = reader.root()
+    steps = _steps(root)
     scenario = Scenario(
         path=path,
         title=_text(root.table("title")),
@@ -66,9 +67,10 @@ def load(path: Path) -> Scenario:
             group=_group(root.table("group")),
             timers=_timers(root.table("timers")),
             users=_users(root.table("users")),
+            clocks=any(isinstance(one, PutClock) for step in steps for one in step.verbs()),
         ),
         invariants=_invariants(root),
-        steps=_steps(root),
+        steps=steps,
     )
     root.close()
     _relate(root, scenario)

@@ -95,6 +95,8 @@ class Settings:
     timers: tuple[tuple[str, Duration], ...] = ()
     """Changes to the stage's own timers, made in this order."""
     users: Users = Users()
+    clocks: bool = False
+    """Each node has a clock of its own, which `put clock` can put."""
 
     def timers_of(self, stage: Mapping[str, float]) -> dict[str, float]:
         """The pair's timers in seconds; each may be written in terms of those before it."""

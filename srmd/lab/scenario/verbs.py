@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar, Union
@@ -95,6 +96,13 @@ class PowerAction(Enum):
     START = "start"
     FREEZE = "freeze"
     THAW = "thaw"
+
+
+class Way(Enum):
+    """Where to a clock is put."""
+
+    FORWARD = "forward"
+    BACK = "back"
 
 
 class Operation(Enum):
@@ -208,6 +216,20 @@ class DeleteDatabase:
     node: NodeName
 
 
+@dataclass(frozen=True, slots=True)
+class PutClock:
+    """The node's time of day jumps; monotonic time does not."""
+
+    way: Way
+    by: Duration
+    """So far from the true time, wherever the clock stood before."""
+    node: NodeName
+
+    def ahead_s(self, timers: Mapping[str, float]) -> float:
+        """How far the clock is ahead of the true time; below 0 behind it."""
+        return self.by.seconds(timers) * (1 if self.way is Way.FORWARD else -1)
+
+
 # The administrator.
 
 
@@ -257,7 +279,7 @@ class SetKey:
 
 
 NetworkFault = Union[Cut, Lose, DropNext, Disturb, Delay, Hold, Flap, Reset]
-NodeVerb = Union[Service, SetFault, Srm, Power, DeleteDatabase, Configure, SetKey]
+NodeVerb = Union[Service, SetFault, Srm, Power, DeleteDatabase, Configure, SetKey, PutClock]
 AdminVerb = Union[Operate, Recover, SetHa, AddUsers]
 Verb = Union[NetworkFault, Heal, NodeVerb, AdminVerb]
 
