@@ -30,6 +30,7 @@ from srmd.lab.scenario.verbs import (
     Flap,
     Heal,
     Hold,
+    Limit,
     Lose,
     NodeName,
     Operate,
@@ -205,6 +206,12 @@ PHRASES: Final[tuple[Phrase, ...]] = (
         "everything arrives so much later; on `control` both requests and answers",
         "delay heartbeats by keep_alive_timeout / 2 a->b",
         lambda s: Delay(s["either"], s["duration"], None, _way(s)),
+    ),
+    Phrase(
+        "limit <either> to <count> KB/s [<direction>]",
+        "a narrow line: what is sent faster queues, so that it arrives later and later",
+        "limit heartbeats to 2 KB/s a->b",
+        lambda s: Limit(s["either"], s["count"], _way(s)),
     ),
     Phrase(
         "hold heartbeats [<direction>]",

@@ -22,6 +22,7 @@ from srmd.lab.scenario.verbs import (
     Flap,
     Heal,
     Hold,
+    Limit,
     Lose,
     NetworkFault,
     Reset,
@@ -109,6 +110,14 @@ def harms(fault: NetworkFault, timers: Mapping[str, float]) -> tuple[Harm, ...]:
         links = links_of(Channel.HEARTBEATS, fault.direction)
         return tuple(Harm(link, kind, toxic, attributes=attributes) for link in links)
 
+    def all_streams(kind: str, toxic: str, **attributes: float) -> tuple[Harm, ...]:
+        assert isinstance(fault, (Delay, Limit))
+        return tuple(
+            Harm(link, kind, toxic, stream, attributes)
+            for link in links_of(fault.channel, fault.direction)
+            for stream in _streams(link)
+        )
+
     match fault:
         case Cut(channel=channel, direction=direction, refuse=refuse):
             return tuple(
@@ -131,15 +140,10 @@ def harms(fault: NetworkFault, timers: Mapping[str, float]) -> tuple[Harm, ...]:
                 fault.how.value, fault.how.value, probability=fault.percent / 100, **attributes
             )
         case Delay():
-            latency = {
-                "latency": ms(fault.by),
-                "jitter": 0 if fault.jitter is None else ms(fault.jitter),
-            }
-            return tuple(
-                Harm(link, "delay", "latency", stream, latency)
-                for link in links_of(fault.channel, fault.direction)
-                for stream in _streams(link)
-            )
+            jitter_ms = 0 if fault.jitter is None else ms(fault.jitter)
+            return all_streams("delay", "latency", latency=ms(fault.by), jitter=jitter_ms)
+        case Limit():
+            return all_streams("limit", "bandwidth", rate=fault.kilobytes_per_s)
         case Hold():
             return beats("hold", "hold")
         case Flap():

@@ -154,6 +154,15 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A narrow line: so much passes, and the rest queues."""
+
+    channel: Channel
+    kilobytes_per_s: int
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Park heartbeats; healing releases them in one burst."""
 
@@ -278,7 +287,7 @@ class SetKey:
     node: NodeName
 
 
-NetworkFault = Union[Cut, Lose, DropNext, Disturb, Delay, Hold, Flap, Reset]
+NetworkFault = Union[Cut, Lose, DropNext, Disturb, Delay, Limit, Hold, Flap, Reset]
 NodeVerb = Union[Service, SetFault, Srm, Power, DeleteDatabase, Configure, SetKey, PutClock]
 AdminVerb = Union[Operate, Recover, SetHa, AddUsers]
 Verb = Union[NetworkFault, Heal, NodeVerb, AdminVerb]
