@@ -25,11 +25,14 @@ from srmd.lab.scenario.verbs import (
     Direction,
     DropNext,
     Heal,
+    HoldUntilDeadline,
+    Limit,
     NodeName,
     Operate,
     Operation,
     Power,
     PowerAction,
+    PutClock,
     Service,
     ServiceAction,
     mirrored,
@@ -207,6 +210,46 @@ def test_a_fault_is_toxics_with_numbers() -> None:
     assert dict(harm.attributes) == {"loss_rate": 0.25, "correlation": 0.5}
     (harm,) = harms(refuse, CISCO_S)  # type: ignore[arg-type]
     assert harm.refuses
+
+
+def test_a_narrow_line_is_narrow_for_requests_and_answers() -> None:
+    limit = verb("limit control to 20 KB/s a->b")
+    assert isinstance(limit, Limit)
+    assert [(harm.name, dict(harm.attributes)) for harm in harms(limit, CISCO_S)] == [
+        ("limit_upstream", {"rate": 20}),
+        ("limit_downstream", {"rate": 20}),
+    ]
+
+
+def test_heartbeats_are_held_until_the_deadline_of_one_receiver() -> None:
+    held = verb("hold heartbeats b to a until the deadline")
+    assert held == HoldUntilDeadline(Direction.B_TO_A)
+    assert isinstance(held, HoldUntilDeadline)
+    assert held.direction.receiver is NodeName.A
+    assert [harm.toxic for harm in harms(held, CISCO_S)] == ["hold"]
+    with pytest.raises(NotAVerb, match="did you mean: hold heartbeats"):
+        verb("hold heartbeats both ways until the deadline")
+
+
+def test_a_clock_is_put_so_far_from_the_true_time() -> None:
+    forward, back, right = map(
+        verb,
+        (
+            "put clock forward by 1h on a",
+            "put clock back by keep_alive_timeout on b",
+            "right clock on a",
+        ),
+    )
+    assert isinstance(forward, PutClock)
+    assert isinstance(back, PutClock)
+    assert isinstance(right, PutClock)
+    assert [one.ahead_s(CISCO_S) for one in (forward, back, right)] == [3600.0, -60.0, 0.0]
+
+
+def test_a_story_that_puts_a_clock_asks_for_a_pair_with_clocks(tmp_path: Path) -> None:
+    plain = load(written(tmp_path, '[[step]]\ndo = "heal"\n'))
+    puts = load(written(tmp_path, '[[step]]\ndo = "put clock back by 1h on b"\n'))
+    assert (plain.settings.clocks, puts.settings.clocks) == (False, True)
 
 
 def test_heal_takes_the_links_that_it_names() -> None:

@@ -12,6 +12,7 @@ from typing import Self
 
 from srmd.lab.pair import LabError
 from srmd.lab.real import clocks
+from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
 from srmd.lab.real.wired import WiredPair
@@ -24,6 +25,7 @@ from srmd.lab.scenario.verbs import (
     Configure,
     DeleteDatabase,
     Heal,
+    HoldUntilDeadline,
     NodeName,
     Power,
     PowerAction,
@@ -166,7 +168,10 @@ class RealStage:
     def _do(self, verb: Verb) -> None:
         """In the thread of the verbs.  Raises what `Underway` knows."""
         nodes = self.wired.nodes
-        if isinstance(verb, NETWORK_FAULTS):
+        if isinstance(verb, HoldUntilDeadline):
+            receiver = nodes[verb.direction.receiver].client
+            hold_until_deadline(self.wired.network, verb, self.timers, receiver)
+        elif isinstance(verb, NETWORK_FAULTS):
             self.wired.network.do(verb, self.timers)
         elif isinstance(verb, Heal):
             self.wired.network.heal(verb)

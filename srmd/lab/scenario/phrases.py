@@ -30,6 +30,7 @@ from srmd.lab.scenario.verbs import (
     Flap,
     Heal,
     Hold,
+    HoldUntilDeadline,
     Limit,
     Lose,
     NodeName,
@@ -96,6 +97,7 @@ _SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "channel": (_words(Channel), Channel),
     "either": ("heartbeats|control", Channel),
     "direction": (f"{_words(Direction)}|a to b|b to a", _direction),
+    "one_way": ("a->b|b->a|a to b|b to a", _direction),
     "disturb": (_words(Disturbance), Disturbance),
     "percent": (r"\d{1,3}(?:\.\d+)?(?=%)", _percent),
     "count": (r"\d{1,6}", _count),
@@ -116,7 +118,7 @@ _SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
 }
 """What each slot takes: a pattern, and how it becomes a value."""
 
-_NAMED_SLOTS: Final = ("channel", "either", "direction", "node", "via")
+_NAMED_SLOTS: Final = ("channel", "either", "direction", "one_way", "node", "via")
 """Told once, above the list."""
 
 Slots = dict[str, Any]
@@ -218,6 +220,13 @@ PHRASES: Final[tuple[Phrase, ...]] = (
         "they are parked; `heal` releases all of them in one burst",
         "hold heartbeats a->b",
         lambda s: Hold(_way(s)),
+    ),
+    Phrase(
+        "hold heartbeats <one_way> until the deadline",
+        "the same, released in one burst at the moment at which the receiver would call the sender"
+        " down: exactly then in virtual time, some milliseconds off on real processes",
+        "hold heartbeats a->b until the deadline",
+        lambda s: HoldUntilDeadline(s["one_way"]),
     ),
     Phrase(
         "flap heartbeats up <up> down <duration> [<direction>]",

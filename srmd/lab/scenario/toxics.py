@@ -22,6 +22,7 @@ from srmd.lab.scenario.verbs import (
     Flap,
     Heal,
     Hold,
+    HoldUntilDeadline,
     Limit,
     Lose,
     NetworkFault,
@@ -144,7 +145,7 @@ def harms(fault: NetworkFault, timers: Mapping[str, float]) -> tuple[Harm, ...]:
             return all_streams("delay", "latency", latency=ms(fault.by), jitter=jitter_ms)
         case Limit():
             return all_streams("limit", "bandwidth", rate=fault.kilobytes_per_s)
-        case Hold():
+        case Hold() | HoldUntilDeadline():
             return beats("hold", "hold")
         case Flap():
             return beats("flap", "flap", up=ms(fault.up), down=ms(fault.down))

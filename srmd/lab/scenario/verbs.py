@@ -41,6 +41,12 @@ class Direction(Enum):
         """One or both of the one-way directions."""
         return (Direction.A_TO_B, Direction.B_TO_A) if self is Direction.BOTH else (self,)
 
+    @property
+    def receiver(self) -> NodeName:
+        """Of one way."""
+        assert self is not Direction.BOTH
+        return NodeName.B if self is Direction.A_TO_B else NodeName.A
+
 
 _OTHER_WAY = {
     Direction.A_TO_B: Direction.B_TO_A,
@@ -170,6 +176,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldUntilDeadline:
+    """Park heartbeats, and release them in one burst at the deadline of the receiver: the moment at
+    which it would call the sender down.  Exactly there in virtual time, nearly on real processes."""
+
+    direction: Direction
+    """One way: each receiver has a deadline of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Flap:
     up: Duration
     down: Duration
@@ -287,7 +302,9 @@ class SetKey:
     node: NodeName
 
 
-NetworkFault = Union[Cut, Lose, DropNext, Disturb, Delay, Limit, Hold, Flap, Reset]
+NetworkFault = Union[
+    Cut, Lose, DropNext, Disturb, Delay, Limit, Hold, HoldUntilDeadline, Flap, Reset
+]
 NodeVerb = Union[Service, SetFault, Srm, Power, DeleteDatabase, Configure, SetKey, PutClock]
 AdminVerb = Union[Operate, Recover, SetHa, AddUsers]
 Verb = Union[NetworkFault, Heal, NodeVerb, AdminVerb]
