@@ -177,8 +177,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class HoldUntilDeadline:
-    """Park heartbeats, and release them in one burst at the deadline of the receiver: the moment at
-    which it would call the sender down.  Exactly there in virtual time, nearly on real processes."""
+    """Park heartbeats, and release them in one burst at the deadline of the receiver.
+
+    That is the moment at which it would call the sender down: exactly in virtual time, within some
+    milliseconds on real processes.
+    """
 
     direction: Direction
     """One way: each receiver has a deadline of its own."""
