@@ -20,6 +20,7 @@ from srmd.daemon import monitor as monitor_module
 from srmd.daemon import status
 from srmd.daemon.monitor import LOGGED_COUNTS, UNASKED, Monitor
 from srmd.daemon.node import End, ServerNode
+from srmd.daemon.notify import Notify
 from srmd.log import start as start_log
 from tests.daemon.nodes import Records, config_of
 from tests.play import a_node, a_report
@@ -38,7 +39,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
     config = config_of("a", tmp_path)
     log = start_log(config.log, "a")
-    made = ServerNode(tmp_path / "unused.toml", config, None, log, rebooted=False)
+    made = ServerNode(tmp_path / "unused.toml", config, None, log, Notify(None), rebooted=False)
     await made.power_on()
     yield made
     with suppress(RuntimeError):  # the story has powered it off
