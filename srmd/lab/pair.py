@@ -47,7 +47,7 @@ FAST: Mapping[str, Mapping[str, Value]] = {
     "heartbeat": {
         "keep_alive_interval_s": 0.1,
         "keep_alive_timeout_s": 0.95,
-        "initialization_keep_alive_timeout_s": 3.0,
+        "initialization_keep_alive_timeout_s": 4.0,
     },
     "control": {"call_timeout_s": 2.0},
     "services": {

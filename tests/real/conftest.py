@@ -16,11 +16,8 @@ USERS = 200
 MOVE_S = 0.5
 """A move of one node's users takes so long, to be seen."""
 OVERRIDES = {
-    "heartbeat": {"keep_alive_timeout_s": 0.95, "initialization_keep_alive_timeout_s": 4.0},
     "users": {"move_rate_per_s": USERS / 2 / MOVE_S},
 }
-"""The initialization timeout has room for a peer that boots at the same time, and has services to
-stop before."""
 NORMAL = "Normal/Normal"
 
 

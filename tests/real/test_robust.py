@@ -24,10 +24,8 @@ from tests.real.conftest import NORMAL, OVERRIDES, USERS, Story, records, starte
 PROXY = "Cisco SIP Proxy"
 HALF = USERS // 2
 LATE_S = 0.15
-"""How late a heartbeat may be while the node works hard; an interval of the lab has 0.1 s."""
-IMPORTS_MAX = 4
-"""A machine with other work makes a heartbeat late now and then, and not at each of so many
-imports; an import that holds up the node's loop does it every time."""
+"""How late a heartbeat may be while the node works hard and has a processor when it wants one; an
+interval of the lab has 0.1 s."""
 PATIENT = {"heartbeat": {"keep_alive_timeout_s": 1.95, "initialization_keep_alive_timeout_s": 4.0}}
 """Far below what hangs in these stories, far above what a busy machine makes of an interval."""
 POOL_THREADS_MAX = (os.cpu_count() or 1) + 4
@@ -385,25 +383,49 @@ def passed(seconds: float) -> Callable[[], bool]:
 
 
 def test_an_import_of_25000_users_makes_no_heartbeat_late() -> None:
+    both = {"a": 12_500, "b": 12_500}
     with LabPair(PATIENT) as pair:
-        for imports_count in range(1, IMPORTS_MAX + 1):
-            silent_s = silences_during_an_import(pair, imports_count)
-            assert len(silent_s) > 50
-            if max(silent_s) < 0.1 + LATE_S:
-                break
-        else:
-            pytest.fail(f"{max(silent_s)} s of silence, and no less at {IMPORTS_MAX - 1} before")
+
+        def imports() -> None:
+            lines = "".join(f"user{n:05d},{'ab'[n % 2]}\n" for n in range(25_000))
+            added = pair.a.client.import_users(f"user_id,home_node\n{lines}".encode())
+            assert added["added"] == 25_000
+            pair.wait_until(
+                "all are at the peer",
+                lambda: pair.b.status()["users"]["assigned"] == both,
+                within_s=30,
+            )
+
+        before = [scheduled_s(node) for node in pair.nodes]
+        silent_s = silences(pair, imports)
+        after = [scheduled_s(node) for node in pair.nodes]
+        assert len(silent_s) > 50
+        assert max(silent_s) < 0.1 + LATE_S * slowdown(before, after)
         assert downs(pair) == 0
         pair.a.failover()
         pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/On Admin Request")
-        everybody = {"a": 0, "b": 25_000 * imports_count}
-        pair.wait_until("b serves all", lambda: pair.served() == everybody)
+        pair.wait_until("b serves all", lambda: pair.served() == {"a": 0, "b": 25_000})
     assert not pair.left_behind
 
 
-def silences_during_an_import(pair: LabPair, number: int) -> list[float]:
-    """How long each node had not heard the other, looked at again and again until 25,000 users
-    more were on both."""
+def scheduled_s(node: LabNode) -> tuple[float, float]:
+    """How long the node's loop ran, and how long it waited for a processor; see
+    sched-stats in the documentation of Linux."""
+    ran_ns, waited_ns, _ = Path(f"/proc/{node.pid}/schedstat").read_text().split()
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
+
+
+def slowdown(before: list[tuple[float, float]], after: list[tuple[float, float]]) -> float:
+    """How much longer everything took than on a machine without other work: 1.0 there."""
+    spent_s = [
+        (ran_s - ran_before_s, waited_s - waited_before_s)
+        for (ran_before_s, waited_before_s), (ran_s, waited_s) in zip(before, after, strict=True)
+    ]
+    return max((ran_s + waited_s) / ran_s for ran_s, waited_s in spent_s)
+
+
+def silences(pair: LabPair, meanwhile: Callable[[], None]) -> list[float]:
+    """How long each node had not heard the other, looked at again and again meanwhile."""
     silent_s: list[float] = []
     done = threading.Event()
 
@@ -415,15 +437,7 @@ def silences_during_an_import(pair: LabPair, number: int) -> list[float]:
     for watcher in watchers:
         watcher.start()
     try:
-        lines = "".join(f"user{number}-{n:05d},{'ab'[n % 2]}\n" for n in range(25_000))
-        added = pair.a.client.import_users(f"user_id,home_node\n{lines}".encode())
-        assert added["added"] == 25_000
-        both = {"a": 12_500 * number, "b": 12_500 * number}
-        pair.wait_until(
-            "all are at the peer",
-            lambda: pair.b.status()["users"]["assigned"] == both,
-            within_s=30,
-        )
+        meanwhile()
     finally:
         done.set()
         for watcher in watchers:

@@ -6,6 +6,9 @@ follows the recommended action back to row 1 with every user at home.
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from srmd.client import Rejected
@@ -273,11 +276,18 @@ def test_row_17_the_machine_of_the_home_node_goes_down(story: Story) -> None:
     story.fall_back()
 
 
+def stop_together(story: Story) -> None:
+    """Neither waits for the other's end, and begins to take over."""
+    for node in (story.x, story.y):
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGTERM)
+    story.pair.wait_until("both ended", lambda: story.x.pid is None and story.y.pid is None)
+
+
 def test_row_18_the_home_node_comes_late_and_with_a_dead_service(mirrored: Story) -> None:
     story = mirrored
     story.x.client.service(ROUTER, "block")
-    story.x.terminate()
-    story.y.terminate()
+    stop_together(story)
     story.y.start()
     story.reaches(None, "Running in Backup Mode/Peer Down During Initialization")
     story.x.start()

@@ -35,10 +35,9 @@ KEYS: Final = {
 }
 """Where each timer stands in a node's configuration."""
 LAB: Final[Mapping[str, Mapping[str, Value]]] = {
-    "heartbeat": {"initialization_keep_alive_timeout_s": 2.0},
     "group": {"automatic_fallback_wait_s": 0.5},
 }
-"""What differs from `pair.FAST`: shorter stories."""
+"""What differs from `pair.FAST`."""
 
 
 def lab_timers() -> dict[str, float]:
