@@ -4,10 +4,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TOXIPROXY := v2.12.0
+KUBERNETES := 1.37.0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lab test chaos hosts wheel package toxiproxy check lint types golden bench lock clean
+.PHONY: help env demo lab test chaos hosts wheel package manifests toxiproxy check lint types golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -48,6 +49,16 @@ wheel: env ## sdist, and from it the wheel, in dist/; the same bytes each time
 package: env ## install wheel and sdist in empty environments and test the command there
 	$(BIN)/pytest tests/package
 
+manifests: env .tools/manifests/.ready ## validate deploy/kubernetes against the schemas, offline but for the validator
+	.tools/manifests/bin/kubernetes-validate --strict --kubernetes-version $(KUBERNETES) deploy/kubernetes/*.yaml
+	$(BIN)/pytest tests/test_manifests.py
+
+.tools/manifests/.ready: requirements-manifests.lock
+	$(PYTHON) -m venv .tools/manifests
+	.tools/manifests/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-manifests.lock
+	@touch $@
+
 toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
 	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }
 	@mkdir -p .tools/toxiproxy/module
@@ -74,12 +85,14 @@ golden: env ## rewrite the golden files; commit them only if you can explain eac
 bench: env ## measure what we promise
 	$(BIN)/python -m tests.bench
 
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --upgrade --custom-compile-command "make lock" --quiet
+
 lock: ## resolve the dependencies anew: hashes, no addresses
 	$(PYTHON) -m venv .tools/lock
 	.tools/lock/bin/pip install --quiet --disable-pip-version-check uv
-	.tools/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --upgrade \
-		--custom-compile-command "make lock" --quiet --output-file requirements-dev.lock
+	.tools/lock/bin/uv pip compile pyproject.toml --extra dev $(LOCKED) --output-file requirements-dev.lock
+	.tools/lock/bin/uv pip compile --group manifests $(LOCKED) --output-file requirements-manifests.lock
 
 clean: ## remove what was made, .venv too
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build lab

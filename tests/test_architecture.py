@@ -130,11 +130,12 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     assert not found
 
 
-def test_the_lock_file_has_hashes_and_no_addresses() -> None:
-    lock = (ROOT / "requirements-dev.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name, least", [("dev", 20), ("manifests", 5)])
+def test_the_lock_files_have_hashes_and_no_addresses(name: str, least: int) -> None:
+    lock = (ROOT / f"requirements-{name}.lock").read_text(encoding="utf-8")
     assert "://" not in lock
     pinned = re.findall(r"^[a-z0-9][\w.-]*==\S+.*\\$", lock, re.MULTILINE)
-    assert len(pinned) > 20
+    assert len(pinned) > least
     assert len(pinned) == len(re.findall(r"^[a-z0-9]", lock, re.MULTILINE))
 
 
