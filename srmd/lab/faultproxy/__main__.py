@@ -1,6 +1,7 @@
 """The fault proxy as a process: `python -m srmd.lab.faultproxy`.
 
 Prints one line when it is ready, with address and seed; ends on SIGINT and SIGTERM.
+With `--events -` standard output is the event log alone, and that line is on standard error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 
+from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
 from srmd.lab.faultproxy.server import CannotStart, Settings, serving
 from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parser
 from srmd.secret import Secret
@@ -40,7 +42,9 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, ended.set)
     async with serving(settings) as server:
         manner = "strict" if settings.strict else "lenient"
-        print(READY.format(url=server.url, seed=server.seed, manner=manner), flush=True)
+        ready = READY.format(url=server.url, seed=server.seed, manner=manner)
+        out = sys.stderr if settings.events == STANDARD_OUTPUT else sys.stdout
+        print(ready, file=out, flush=True)
         if settings.token is None and settings.host not in LOCAL:
             warning = f"anybody who reaches {settings.host} can use it; set {TOKEN_VARIABLE}"
             print(f"faultproxy: {warning}", file=sys.stderr, flush=True)

@@ -18,16 +18,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from srmd.lab.faultproxy.pipeline import Happened
-from srmd.line_writer import LineWriter, RotatedFile
+from srmd.line_writer import Descriptor, LineWriter, RotatedFile
 
 JOURNAL_BYTES_MAX = 512 * 2**20
 """Bound of the log and the one before it; ours."""
+STANDARD_OUTPUT = Path("-")
+STDOUT_FD = 1
 LINES_WAITING_MAX = 100_000
 """Lines that wait for the disk; what comes on top is lost, and the log says how many."""
 
 
 class Journal:
-    """Writes what happens; without a path it writes nothing and costs nothing."""
+    """Writes what happens, to a file or to standard output (`-`).
+
+    Without a path it writes nothing and costs nothing.
+    """
 
     def __init__(self, path: Path | None, clock: Callable[[], float], *, seed: int) -> None:
         """Raises OSError when the file cannot be written."""
@@ -36,7 +41,9 @@ class Journal:
         self._writer: LineWriter | None = None
         if path is not None:
             self._writer = LineWriter(
-                RotatedFile(path, JOURNAL_BYTES_MAX),
+                Descriptor(STDOUT_FD)
+                if path == STANDARD_OUTPUT
+                else RotatedFile(path, JOURNAL_BYTES_MAX),
                 capacity=LINES_WAITING_MAX,
                 name="fault proxy journal",
                 lost=lambda count: _line("lines.lost", {"count": count}),

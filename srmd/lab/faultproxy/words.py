@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", default=PORT, type=_port, help="0: any (%(default)s)")
     parser.add_argument("--seed", default=0, type=_seed, help="of all randomness; shown at start")
     parser.add_argument("--config", type=Path, metavar="FILE", help="proxies to create, JSON")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="the event log, JSON lines")
+    parser.add_argument(
+        "--events", type=Path, metavar="FILE", help="the event log, JSON lines; -: standard output"
+    )
     parser.add_argument(
         "--lenient", action="store_true", help="accept what Toxiproxy accepts, sensible or not"
     )

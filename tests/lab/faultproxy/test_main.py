@@ -64,6 +64,21 @@ def test_an_event_log_that_cannot_be_written_is_told(
     assert "name a file that can be written" in capsys.readouterr().err
 
 
+def test_on_standard_output_the_event_log_is_alone() -> None:
+    command = [sys.executable, "-m", "srmd.lab.faultproxy", "--port", "0", "--events", "-"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stderr
+    with process.stdout, process.stderr:
+        assert process.stderr.readline().startswith("faultproxy: listening on ")
+        process.terminate()
+        events = [json.loads(line)["event"] for line in process.stdout]
+        assert events == ["journal.began"]
+        assert process.wait(START_LIMIT_S) == 0
+
+
 def test_a_busy_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with ours() as server:
         assert main(["--host", "127.0.0.1", "--port", str(server.port)]) == 1
