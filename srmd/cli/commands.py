@@ -7,7 +7,10 @@ Results go to stdout, progress and complaints to stderr.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 from srmd.cli.asking import Options, asks_node
@@ -25,15 +28,31 @@ IMPORT_BYTES_MAX = 8 * 1024 * 1024
 def run(options: Options) -> int:
     from pathlib import Path
 
+    _end_on_sigterm()
     from srmd.daemon.main import run as run_node  # no command on a node needs asyncio
 
     return run_node(Path(options.config))
 
 
 def faultproxy(options: Options) -> int:
+    _end_on_sigterm()
     from srmd.lab.faultproxy.__main__ import main  # see above
 
     return main(options.arguments)
+
+
+def _end_on_sigterm() -> None:
+    """As process 1 of a container, until the program has a handler of its own.
+
+    Process 1 ignores a SIGTERM that it has no handler for, and imports take a moment: whoever stops
+    a container that has just started would wait in vain, and kill it.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        os._exit(Exit.OK)  # an exception can be lost: in callbacks of imports Python ignores it
+
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, end)
 
 
 # ---------------------------------------------------------------------------- the node
