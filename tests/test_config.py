@@ -75,6 +75,7 @@ def test_the_shortest_file_has_ciscos_defaults(tmp_path: Path) -> None:
         keep_alive_interval_s=15.0,
         keep_alive_timeout_s=60.0,
         initialization_keep_alive_timeout_s=120.0,
+        protocol_version=1,
     )
     assert config.group == GroupConfig(
         name="g",
@@ -199,7 +200,7 @@ name = "one"
         'such as "127.0.0.1:22001"',
         "  line 10: heartbeat.keep_alive_intervall_s: 15: no such key; did you mean "
         "keep_alive_interval_s? (one of listen, keep_alive_interval_s, keep_alive_timeout_s, "
-        "initialization_keep_alive_timeout_s)",
+        "initialization_keep_alive_timeout_s, protocol_version)",
         "  line 11: heartbeat.keep_alive_timeout_s: '60': seconds from 0.01 to 86400, "
         "a number without quotes",
         "  line 19: services.service 2.name: 'one': each service once; this one stands above too",
@@ -236,6 +237,12 @@ TIMER = "seconds from 0.01 to 86400, a number without quotes"
         ("peer.control", '"http://127.0.0.1"', "'http://127.0.0.1'", URL),
         ("peer.control", '"http://127.0.0.1:20076/x"', "'http://127.0.0.1:20076/x'", URL),
         ("peer.control", '"http://[::1:20076"', "'http://[::1:20076'", URL),
+        (
+            "heartbeat.protocol_version",
+            "256",
+            "256",
+            "a version from 1 to 255, a whole number without quotes",
+        ),
         ("heartbeat.keep_alive_interval_s", "0", "0", TIMER),
         ("heartbeat.keep_alive_interval_s", "nan", "nan", TIMER),
         ("heartbeat.keep_alive_interval_s", "inf", "inf", TIMER),
@@ -404,6 +411,12 @@ def test_a_relation_is_not_judged_on_a_default_that_stands_in_for_a_mistake(tmp_
 @pytest.mark.parametrize(
     "changes,key,right",
     [
+        (
+            {"heartbeat.protocol_version": "2", "heartbeat.keep_alive_timeout_s": "67"},
+            "heartbeat.protocol_version",
+            "1 is what this release speaks; another only rehearses an upgrade: a peer with another "
+            "version and this node are both Unknown",
+        ),
         (
             {},
             "heartbeat.keep_alive_timeout_s",

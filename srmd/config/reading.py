@@ -42,6 +42,8 @@ JOURNAL_BYTES_MIN = 100_000
 JOURNAL_BYTES_MAX = 10_000_000_000
 SERVICES_MAX = 32
 COMMAND_PARTS_MAX = 64
+PROTOCOL_VERSION_MAX = 255
+"""It is one byte of a heartbeat."""
 KEYS_MAX = 2
 """The active key, and the old or the next one during a rotation."""
 
@@ -158,6 +160,13 @@ def _heartbeat(table: Table) -> HeartbeatConfig:
             table,
             "initialization_keep_alive_timeout_s",
             default.initialization_keep_alive_timeout_s,
+        ),
+        protocol_version=table.whole(
+            "protocol_version",
+            default.protocol_version,
+            low=1,
+            high=PROTOCOL_VERSION_MAX,
+            unit="a version",
         ),
     )
     table.close()

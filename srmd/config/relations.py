@@ -9,6 +9,7 @@ from __future__ import annotations
 from srmd.config.values import Config, LogFormat
 from srmd.secret import Secret
 from srmd.strict_toml import MISSING, Reader, shown
+from srmd.wire.heartbeat import PROTOCOL_VERSION
 from srmd.wire.keys import AuthMode
 
 DEMO_KEY = Secret(b"srmd, for a laptop on loopback!!")
@@ -20,6 +21,7 @@ def relate(reader: Reader, config: Config) -> None:
     """Notes every broken relation as a problem, every unwise one as a warning."""
     _relate_timers(reader, config)
     _relate_nodes(reader, config)
+    _relate_version(reader, config)
     _relate_secrets(reader, config)
     _relate_log(reader, config)
 
@@ -87,6 +89,16 @@ def _relate_nodes(reader: Reader, config: Config) -> None:
     if own and reader.fine("control.listen", "peer.control"):
         right = "the peer's control.listen; this is our own"
         reader.problem("peer.control", config.peer.control, right)
+
+
+def _relate_version(reader: Reader, config: Config) -> None:
+    key, version = "heartbeat.protocol_version", config.heartbeat.protocol_version
+    if reader.fine(key) and version != PROTOCOL_VERSION:
+        right = (
+            f"{PROTOCOL_VERSION} is what this release speaks; another only rehearses an upgrade: "
+            "a peer with another version and this node are both Unknown"
+        )
+        reader.warn(key, str(version), right)
 
 
 def _relate_secrets(reader: Reader, config: Config) -> None:

@@ -17,6 +17,7 @@ from srmd.core.services import CRITICAL_SERVICES, DATABASE_SERVICE, OPTIONAL_SER
 from srmd.core.states import SplitBrain
 from srmd.relogin import ReLogin
 from srmd.secret import Secret
+from srmd.wire.heartbeat import PROTOCOL_VERSION
 from srmd.wire.keys import AuthMode, Keyring
 
 
@@ -90,6 +91,9 @@ class HeartbeatConfig:
     """Silence in operation before take-over."""
     initialization_keep_alive_timeout_s: float = 120.0
     """Silence while Initializing before take-over."""
+    protocol_version: int = PROTOCOL_VERSION
+    """The version that is spoken, and the only one understood; another than that of this release
+    rehearses an upgrade of one node (ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,8 @@ class HeartbeatSocket:
         heartbeat = self._events.compose(*self.beats.numbered())
         if self._address is not None:
             try:
-                datagram = encode(heartbeat, self._keyring)
+                version = self._config.heartbeat.protocol_version
+                datagram = encode(heartbeat, self._keyring, version=version)
                 at_s = time.monotonic()
                 self._socket.sendto(datagram, self._address)
                 self.sent_count += 1

@@ -82,6 +82,7 @@ def request_of(
         incarnation=incarnation,
         seq=seq,
         body=body,
+        version=config.heartbeat.protocol_version,
     )
     return Request(path, headers, body)
 
@@ -97,6 +98,7 @@ def sender_proved(request: Request, config: Config, keyring: Keyring, mark: Mark
         group=config.group.name,
         body=request.body,
         mark=mark,
+        version=config.heartbeat.protocol_version,
     )
     # An empty sender is possible only where the mode asks for no digest.
     if sender not in {config.peer.id, ""}:

@@ -68,6 +68,7 @@ class Heartbeats:
             now_s=now_s,
         )
         self._id, self._peer, self._group = config.node.id, config.peer.id, config.group.name
+        self._version = beat.protocol_version
         self._keyring = keyring
         self._seq = 0
         self._suspicion: tuple[float, str] | None = None
@@ -104,7 +105,12 @@ class Heartbeats:
         """What a datagram is.  A heartbeat of the peer ends its silence."""
         try:
             heartbeat, self.mark = decode(
-                data, self._keyring, group=self._group, peer=self._peer, mark=self.mark
+                data,
+                self._keyring,
+                group=self._group,
+                peer=self._peer,
+                mark=self.mark,
+                version=self._version,
             )
         except Rejected as error:
             return self._drop(error, now_s)

@@ -133,14 +133,14 @@ def from_json(raw: object) -> Heartbeat:
     return cast("Heartbeat", codec(Heartbeat).read(raw))
 
 
-def encode(heartbeat: Heartbeat, keyring: Keyring) -> bytes:
+def encode(heartbeat: Heartbeat, keyring: Keyring, *, version: int = PROTOCOL_VERSION) -> bytes:
     """The datagram.  Raises MalformedMessage or DatagramTooLong."""
     body = to_json(heartbeat)
     del body["incarnation"], body["seq"]  # the header has them
     key_id = keyring.active if keyring.signs else ""
     message = HEADER.pack(
         MAGIC,
-        PROTOCOL_VERSION,
+        version,
         HAS_DIGEST if keyring.signs else 0,
         key_id.encode("ascii"),
         heartbeat.incarnation,
@@ -157,18 +157,24 @@ def encode(heartbeat: Heartbeat, keyring: Keyring) -> bytes:
 
 
 def decode(
-    data: bytes, keyring: Keyring, *, group: str, peer: str, mark: Mark
+    data: bytes,
+    keyring: Keyring,
+    *,
+    group: str,
+    peer: str,
+    mark: Mark,
+    version: int = PROTOCOL_VERSION,
 ) -> tuple[Heartbeat, Mark]:
     """The heartbeat of the peer and the mark it leaves; for anything else raises Rejected."""
     datagram = _split(data)
     stale = is_stale(
         mark, incarnation=datagram.incarnation, seq=datagram.seq, width=HEARTBEAT_WIDTH
     )
-    if datagram.version != PROTOCOL_VERSION:
+    if datagram.version != version:
         # A stale one proves nothing: a recording from before an upgrade would stop the pair.
         raise Rejected(
             Trigger.VERSION,
-            f"protocol version {datagram.version}, and we speak {PROTOCOL_VERSION}: "
+            f"protocol version {datagram.version}, and we speak {version}: "
             "install the same release of srmd on both nodes",
             authentic=not stale and _is_authentic(datagram, keyring),
         )

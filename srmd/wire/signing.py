@@ -49,12 +49,13 @@ def sign_request(
     incarnation: int,
     seq: int,
     body: bytes,
+    version: int = PROTOCOL_VERSION,
 ) -> dict[str, str]:
     """The headers of a request.  `path` is what follows the host, with the query, as it is sent."""
     assert incarnation >= 1
     assert seq >= 1
     headers = {
-        VERSION: str(PROTOCOL_VERSION),
+        VERSION: str(version),
         SENDER: quote(sender, safe=""),
         RECEIVER: quote(receiver, safe=""),
         GROUP: quote(group, safe=""),
@@ -78,6 +79,7 @@ def verify_request(
     group: str,
     body: bytes,
     mark: Mark,
+    version: int = PROTOCOL_VERSION,
 ) -> tuple[str, Mark]:
     """Who sent the request, and the mark it leaves; raises Rejected.
 
@@ -94,10 +96,10 @@ def verify_request(
     request = _read_identity(ours)
     message = _request_message(ours, method=method, path=path, body=body)
     stale = is_stale(mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH)
-    if request.version != PROTOCOL_VERSION:
+    if request.version != version:
         raise Rejected(
             Trigger.VERSION,
-            f"protocol version {request.version}, and we speak {PROTOCOL_VERSION}: "
+            f"protocol version {request.version}, and we speak {version}: "
             "install the same release of srmd on both nodes",
             authentic=not stale and _is_authentic(keyring, ours, message),
             sender=request.sender,

@@ -286,6 +286,22 @@ def test_a_misconfigured_peer_is_told_from_a_stranger() -> None:
     assert not rejected(encode(sample_heartbeat(), stranger), group="group-2").authentic
 
 
+def test_a_node_that_rehearses_an_upgrade_is_understood_by_its_like_alone() -> None:
+    newer = encode(sample_heartbeat(), RING, version=2)
+    told = decode(newer, RING, group="group-1", peer="a", mark=Mark(), version=2)
+    assert told[0] == sample_heartbeat()
+    assert "protocol version 2, and we speak 1" in rejected(newer).detail
+    with pytest.raises(Rejected, match="protocol version 1, and we speak 2"):
+        decode(
+            encode(sample_heartbeat(), RING),
+            RING,
+            group="group-1",
+            peer="a",
+            mark=Mark(),
+            version=2,
+        )
+
+
 def test_another_version_is_a_misconfiguration_only_when_signed_and_fresh() -> None:
     """A recording from before an upgrade must not stop the pair."""
     header = struct.pack(">4sBB16sQQ", b"SRMh", 2, 1, b"k1", 7, 5)
