@@ -75,6 +75,16 @@ def parser() -> Parser:
     elsewhere.add_argument("--against", nargs=2, metavar=("URL_A", "URL_B"), help="its nodes")
     elsewhere.add_argument("--config", metavar="FILE", help="of one node: timers and token")
     elsewhere.add_argument("--token-file", metavar="FILE", help="holds the token of both")
+    elsewhere.add_argument(
+        "--faults",
+        nargs=2,
+        type=_url,
+        metavar=("URL_HEARTBEATS", "URL_CONTROL"),
+        help="APIs of the proxies between them; without, faults of the network are skipped",
+    )
+    elsewhere.add_argument(
+        "--fault-prefix", metavar="TEXT", default="", help="before heartbeats_a_to_b and the others"
+    )
     run.set_defaults(function=_run)
 
     coverage = words.add_parser("coverage", help="which rows which scenarios reach")
@@ -154,6 +164,10 @@ def _stage(options: Options) -> RealStage | ElsewhereStage:
     from srmd.lab.real.stage import RealStage
 
     if options.against is None:
+        if options.faults is not None:
+            raise Failure(
+                UNFIT, "--faults: whose proxies are these? give --against URL_A URL_B too"
+            )
         return RealStage(seed=options.seed, tell=_say)
     return _elsewhere(options)
 
@@ -161,6 +175,7 @@ def _stage(options: Options) -> RealStage | ElsewhereStage:
 def _elsewhere(options: Options) -> ElsewhereStage:
     from srmd.config import load
     from srmd.lab.real.elsewhere import ElsewhereStage, timers_of
+    from srmd.lab.real.network import Network
     from srmd.lab.scenario.stage import StageBroken
     from srmd.lab.scenario.verbs import NodeName
 
@@ -172,7 +187,11 @@ def _elsewhere(options: Options) -> ElsewhereStage:
         for node, url in zip(NodeName, options.against, strict=True)
     }
     try:
-        return ElsewhereStage(clients, timers_of(load(options.config).config))
+        network = None
+        if options.faults is not None:
+            heartbeats_url, control_url = options.faults
+            network = Network(heartbeats_url, control_url, options.fault_prefix)
+        return ElsewhereStage(clients, timers_of(load(options.config).config), network)
     except StageBroken as broken:
         raise Failure(UNFIT, str(broken)) from broken
 
@@ -279,6 +298,7 @@ def _show(status: dict[str, object]) -> None:
         print(f"        {node['config']}")
     print(*(f"proxies for {what}: {url}" for what, url in proxies.items()), sep="\n")
     print(*(f"  {link}" for link in links), sep="\n")
+    print(f"  on their servers these names begin with {status['prefix']}")
     print(f"seed {status['seed']}, token in {status['token_file']}")
 
 
@@ -315,6 +335,12 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _uninterrupted() -> None:
     for number in (signal.SIGINT, *ENDINGS):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _url(text: str) -> str:
+    if text.startswith(("http://", "https://")):
+        return text
+    raise argparse.ArgumentTypeError(f"{text}: a URL is needed, such as http://127.0.0.1:8474")
 
 
 def _seed(text: str) -> int:

@@ -231,6 +231,7 @@ class Holder:
                 for node, lab in wired.nodes.items()
             },
             "proxies": wired.urls,
+            "prefix": wired.network.prefix,
             "seed": wired.seed,
             "links": links,
         }

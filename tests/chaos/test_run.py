@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from srmd.config import shipped
+from srmd.lab import live
 from srmd.lab.pair import LabPair
 
 SCENARIOS = shipped() / "scenarios"
@@ -17,8 +18,12 @@ LIMIT_S = 100.0
 
 
 def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return lab("run", *words, **env)
+
+
+def lab(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "srmd", "lab", "run", *map(str, words)],
+        [sys.executable, "-m", "srmd", "lab", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -78,6 +83,49 @@ def test_scenarios_are_played_against_a_pair_that_runs_already() -> None:
     assert "skipped  row-16-peer-down: a pair elsewhere: Power cannot be done" in done.stdout
     assert "2 skipped" in done.stdout
     assert not pair.left_behind
+
+
+def test_faults_of_the_network_are_played_through_the_proxies_of_a_pair_elsewhere(
+    tmp_path: Path,
+) -> None:
+    place = {live.FOLDER_VARIABLE: str(tmp_path / "lab")}
+    up = lab("up", **place)
+    assert up.returncode == 0, up.stderr
+    try:
+        status = json.loads(lab("status", "--json", **place).stdout)
+        nodes, proxies = status["nodes"], status["proxies"]
+        there = (
+            "--against",
+            nodes["a"]["api"],
+            nodes["b"]["api"],
+            "--config",
+            nodes["a"]["config"],
+        )
+        faults = ("--faults", proxies["heartbeats"], proxies["control"])
+        done = run(
+            SCENARIOS / "row-16-network-cut.toml",
+            SCENARIOS / "ours-one-way-loss.toml",
+            *there,
+            *faults,
+            *("--fault-prefix", status["prefix"]),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "skipped" not in done.stdout
+        links = json.loads(lab("status", "--json", **place).stdout)["links"]
+        assert all(link.endswith("well") for link in links)
+
+        unnamed = run(*there, *faults)
+        assert unnamed.returncode == 2
+        assert "has no proxy heartbeats_a_to_b; needed are" in unnamed.stderr
+    finally:
+        down = lab("down", **place)
+    assert down.returncode == 0, down.stderr
+
+
+def test_faults_without_a_pair_are_refused() -> None:
+    done = run("--faults", "http://127.0.0.1:9", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "give --against" in done.stderr
 
 
 def test_against_addresses_where_nobody_is_ends_with_2() -> None:

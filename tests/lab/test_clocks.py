@@ -121,7 +121,7 @@ def test_a_node_writes_the_new_time_and_stays_in_row_1(clocks_can_be_made: None)
 
 
 def test_a_pair_that_was_started_without_clocks_says_so() -> None:
-    with Lab.running() as lab, pytest.raises(StoryFailed, match="start the pair with clocks"):
+    with Lab.running() as lab, pytest.raises(StoryFailed, match="srmd lab up --clocks"):
         lab.do("put clock forward by 1h on a")
 
 

@@ -1,4 +1,7 @@
-"""A pair that runs already, somewhere: what its API allows can be played there."""
+"""A pair that runs already, somewhere: what its API allows can be played there.
+
+With proxies between the nodes, named as ours are, faults of the network can be played there too.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,45 @@ from typing import Self
 
 from srmd.client import Client, ClientError
 from srmd.config import Config
+from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
+from srmd.lab.real.network import Network
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
 from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
 from srmd.lab.scenario.story import Group, Settings
-from srmd.lab.scenario.verbs import Heal, NodeName, Power, PowerAction, Verb
+from srmd.lab.scenario.verbs import (
+    NETWORK_FAULTS,
+    Heal,
+    HoldUntilDeadline,
+    NodeName,
+    Power,
+    PowerAction,
+    Verb,
+)
 
 BY_API = (PowerAction.REBOOT,)
 """A node that is off has no API to be started by."""
+NO_PROXIES = "a pair elsewhere: the proxies between its nodes are not known (--faults)"
 
 
 class ElsewhereStage:
-    """Two nodes by their addresses.  Nothing is started, configured or cut there."""
+    """Two nodes by their addresses.  Nothing is started or configured there."""
 
     name = "elsewhere"
 
-    def __init__(self, clients: Mapping[NodeName, Client], timers: Mapping[str, float]) -> None:
-        """Raises StageBroken: both nodes have to answer, and to be a pair."""
+    def __init__(
+        self,
+        clients: Mapping[NodeName, Client],
+        timers: Mapping[str, float],
+        network: Network | None = None,
+    ) -> None:
+        """Raises StageBroken: both nodes have to answer, and to be a pair; so have the proxies."""
         self._clients = clients
         self._timers = timers
+        self._network = network
         self._ids = self._asked_ids()
+        if network is not None:
+            network.find()
         watchers = {node: watching(client) for node, client in clients.items()}
         self._looking = Looking(watchers, self._ids)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
@@ -71,6 +93,8 @@ class ElsewhereStage:
     def cannot(self, verb: Verb) -> str | None:
         if isinstance(verb, (*API_VERBS, Heal)):
             return None
+        if isinstance(verb, NETWORK_FAULTS):
+            return None if self._network is not None else NO_PROXIES
         if isinstance(verb, Power) and verb.action in BY_API:
             return None
         return f"a pair elsewhere: {type(verb).__name__} cannot be done over its API"
@@ -85,14 +109,26 @@ class ElsewhereStage:
         return begun(self._executor, lambda: self._do(verb))
 
     def lift(self, verb: Verb) -> Underway:
-        raise AssertionError(f"{verb} was never done here")
+        network = self._network
+        assert network is not None, f"{verb} was never done here"
+        assert isinstance(verb, NETWORK_FAULTS), verb
+        return begun(self._executor, lambda: network.lift(verb, self._timers))
 
     def heal(self) -> None:
-        """There is nothing of ours to heal."""
+        if self._network is not None:
+            self._network.heal()
 
     def _do(self, verb: Verb) -> None:
+        network = self._network
         if isinstance(verb, API_VERBS):
             order(verb, self._clients, self._ids)
+        elif isinstance(verb, HoldUntilDeadline) and network is not None:
+            receiver = self._clients[verb.direction.receiver]
+            hold_until_deadline(network, verb, self._timers, receiver)
+        elif isinstance(verb, NETWORK_FAULTS) and network is not None:
+            network.do(verb, self._timers)
+        elif isinstance(verb, Heal) and network is not None:
+            network.heal(verb)
         elif isinstance(verb, Power):
             self._clients[verb.node].power(verb.action.value)
         elif not isinstance(verb, Heal):

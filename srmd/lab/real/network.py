@@ -39,8 +39,8 @@ class Network:
 
     def __init__(self, heartbeats_url: str, control_url: str, prefix: str = "") -> None:
         """`prefix` keeps our proxies apart from others of a shared server."""
+        self.prefix = prefix
         self._urls = {Channel.HEARTBEATS: heartbeats_url, Channel.CONTROL: control_url}
-        self._prefix = prefix
 
     def open(self, nodes: Addresses) -> Addresses:
         """Create the proxies in front of the nodes: where to send now.  Raises StageBroken."""
@@ -60,6 +60,22 @@ class Network:
             return Addresses(made[Channel.HEARTBEATS], made[Channel.CONTROL])
 
         return _run(opened())
+
+    def find(self) -> None:
+        """All four proxies are there, made by somebody else.  Raises StageBroken."""
+
+        async def found() -> None:
+            for link in LINKS:
+                async with self._client(link.channel) as client:
+                    try:
+                        await client.proxy(self._name(link))
+                    except NotFound as none:
+                        raise StageBroken(
+                            f"{client.url} has no proxy {self._name(link)}; needed are "
+                            f"{', '.join(self._name(one) for one in LINKS)}"
+                        ) from none
+
+        _run(found())
 
     def close(self) -> None:
         """Delete the proxies; those that are gone are fine."""
@@ -103,7 +119,7 @@ class Network:
 
     def name_of(self, link: str) -> str:
         """What the proxy of a link, such as `control_a_to_b`, is called on its server."""
-        return self._prefix + link
+        return self.prefix + link
 
     def is_well(self) -> bool:
         """No link has a fault, and the servers answer."""

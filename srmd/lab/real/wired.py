@@ -128,7 +128,10 @@ class WiredPair:
     def put_clock(self, node: NodeName, ahead_s: float) -> None:
         """The node's time of day is so far ahead of the true time.  Raises VerbFailed."""
         if not self.settings.clocks:
-            raise VerbFailed("the nodes have no clocks of their own: start the pair with clocks")
+            raise VerbFailed(
+                "the nodes have no clocks of their own; start the pair with them: "
+                "srmd lab up --clocks, or Settings(clocks=True)"
+            )
         clocks.put(self.nodes[node].folder / clocks.FILE, ahead_s)
 
     def _give_clocks(self) -> None:
