@@ -6,7 +6,8 @@
         lab.heal()
         lab.do("fallback a")
 
-`lab` is a fixture of `srmd.lab.plugin`; without pytest, `Lab.running()` is a context.
+`lab` is a fixture that pytest finds where srmd is installed (`srmd.lab.plugin`); without pytest,
+`Lab.running()` is a context.
 """
 
 from __future__ import annotations

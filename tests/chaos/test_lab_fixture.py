@@ -1,4 +1,7 @@
-"""Chaos tests in a few lines, as the README shows them; and that they can fail."""
+"""Chaos tests in a few lines, as the README shows them; and that they can fail.
+
+No conftest names the plugin: pytest has found it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,21 @@ from srmd.lab.scenario.running import StoryFailed
 
 NORMAL = "Normal / Normal"
 BACKUP = "Running in Backup Mode / Peer Down"
+
+
+def test_a_project_that_asks_for_no_lab_does_not_pay_for_it(tmp_path: Path) -> None:
+    """Every run of pytest loads the plugin.  The fixture is there, and none of what it needs."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n\n\ndef test_theirs(request):\n"
+        "    assert request.config.pluginmanager.has_plugin('srmd-lab')\n"
+        "    assert not {'aiohttp', 'srmd.lab.real', 'srmd.lab.scenario'} & sys.modules.keys()\n",
+        encoding="utf-8",
+    )
+    theirs = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(
+        theirs, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_one_way_silence_never_makes_two_masters(lab: Lab) -> None:
