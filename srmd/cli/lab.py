@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from srmd.lab.real.elsewhere import ElsewhereStage
     from srmd.lab.real.stage import RealStage
     from srmd.lab.scenario import Scenario
+    from srmd.lab.simulated.stage import SimulatedStage
 
 USERS = 200
 SEED_MAX = 2**31 - 1
@@ -66,7 +69,12 @@ def parser() -> Parser:
 
     run = words.add_parser("run", help="play scenarios on a pair of their own")
     _add_files(run)
-    run.add_argument("--stage", choices=("real",), default="real", help="real: processes, sockets")
+    run.add_argument(
+        "--stage",
+        choices=("real", "simulated"),
+        default="real",
+        help="real: processes, sockets, fast timers; simulated: virtual time, Cisco's timers",
+    )
     run.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
     run.add_argument("--journal", type=Path, metavar="DIR", help="leave a JSON file for each play")
     run.add_argument("--seed", type=_seed, metavar="N", help="of the faults; shown at start")
@@ -139,12 +147,15 @@ def _run(options: Options) -> int:
     for number in ENDINGS:
         signal.signal(number, _interrupt)
     stage = _stage(options)
+    begun_s = time.perf_counter()
     with ExitStack() as ended:
         ended.enter_context(stage)
         # Pushed last, so called first: cleaning up is not to be interrupted.
         ended.callback(_uninterrupted)
         results = play_all(scenarios, stage, tell, options.journal)
     print("\n" + closing(results))
+    if isinstance(simulated := getattr(stage, "simulated_s", None), float):
+        print(_speed(simulated, len(results), time.perf_counter() - begun_s))
     if options.junit is not None:
         try:
             options.junit.write_text(junit(results), encoding="utf-8")
@@ -160,22 +171,43 @@ def _code(verdicts: set[str]) -> Exit:
     return Exit.OK if "passed" in verdicts and "error" not in verdicts else UNFIT
 
 
-def _stage(options: Options) -> RealStage | ElsewhereStage:
+def _speed(simulated_s: float, count: int, took_s: float) -> str:
+    """What virtual time is worth here."""
+    return (
+        f"simulated {simulated_s / 3600:.2f} h in {took_s:.1f} s: "
+        f"{simulated_s / 3600 / took_s:.2f} h a second, {count / took_s:.1f} scenarios a second"
+    )
+
+
+def _stage(options: Options) -> RealStage | ElsewhereStage | SimulatedStage:
+    if options.stage == "simulated":
+        return _simulated(options)
+    if options.against is not None:
+        return _elsewhere(options)
     from srmd.lab.real.stage import RealStage
 
-    if options.against is None:
-        if options.faults is not None:
-            raise Failure(
-                UNFIT, "--faults: whose proxies are these? give --against URL_A URL_B too"
-            )
-        return RealStage(seed=options.seed, tell=_say)
-    return _elsewhere(options)
+    if options.faults is not None:
+        raise Failure(UNFIT, "--faults: whose proxies are these? give --against URL_A URL_B too")
+    return RealStage(seed=options.seed, tell=_say)
+
+
+def _simulated(options: Options) -> SimulatedStage:
+    from srmd.lab.simulated.stage import SimulatedStage
+
+    if options.against is not None:
+        raise Failure(UNFIT, "--against: a pair that runs already is not simulated; leave --stage")
+    if options.faults is not None:
+        raise Failure(UNFIT, "--faults: the simulated network has no proxies; leave it out")
+    seed = secrets.randbelow(SEED_MAX) + 1 if options.seed is None else options.seed
+    _say(f"the simulation has seed {seed}: with --seed {seed} everything happens again")
+    return SimulatedStage(seed=seed)
 
 
 def _elsewhere(options: Options) -> ElsewhereStage:
     from srmd.config import load
-    from srmd.lab.real.elsewhere import ElsewhereStage, timers_of
+    from srmd.lab.real.elsewhere import ElsewhereStage
     from srmd.lab.real.network import Network
+    from srmd.lab.scenario.configured import timers_of
     from srmd.lab.scenario.stage import StageBroken
     from srmd.lab.scenario.verbs import NodeName
 

@@ -14,6 +14,9 @@ from srmd.core.states import Health
 DATABASE_SERVICE = "A Cisco DB"
 """The database.  It is critical too, but its loss is a reason of its own."""
 
+SRM_SERVICE = "Cisco Server Recovery Manager"
+"""SRM itself, where services are listed."""
+
 CRITICAL_SERVICES = ("Cisco XCP Router", "Cisco Presence Engine", "Cisco SIP Proxy")
 """Critical by default, besides the database."""
 

@@ -29,7 +29,7 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.services import DATABASE_SERVICE, ServiceState, ServiceStatus
+from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, Start, State
 from srmd.core.texts import REASONS, REFUSALS, STATES, display
 from srmd.daemon import status
@@ -543,7 +543,7 @@ class ServerNode:
     # ------------------------------------------------------------ Facade: services and power
 
     async def service(self, name: str, action: ServiceAction) -> Outcome:
-        if name == status.SRM_SERVICE:
+        if name == SRM_SERVICE:
             return await self._srm_as_service(action)
         if self._end.done():
             return self._going_down()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from srmd.core import handbook
-from srmd.core.services import ServiceState, ServiceStatus
+from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
 from srmd.core.texts import REASONS, display
 from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
@@ -17,8 +17,6 @@ from srmd.node.commands import shown_peer
 
 if TYPE_CHECKING:
     from srmd.daemon.node import ServerNode
-
-SRM_SERVICE = "Cisco Server Recovery Manager"
 
 
 def status(node: ServerNode) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import pytest
 from srmd.config import shipped
 from srmd.core.states import Reason, State
 from srmd.lab.coverage import of_scenarios
-from srmd.lab.real.wired import KEYS, lab_timers
+from srmd.lab.real.wired import lab_timers
 from srmd.lab.scenario import Scenario, ScenarioError, load, load_all
+from srmd.lab.scenario.configured import KEYS
 from srmd.lab.scenario.durations import TIMERS, NotADuration, duration
 from srmd.lab.scenario.phrases import PHRASES, NotAVerb, as_markdown, verb
 from srmd.lab.scenario.story import MEANINGS, Expect, Invariant, Stays

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 from srmd.client import Client, ClientError
-from srmd.config import Config
 from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.network import Network
@@ -144,18 +143,3 @@ class ElsewhereStage:
         if ids != peers:
             raise StageBroken(f"{ids[NodeName.A]} and {ids[NodeName.B]} are not a pair: {peers}")
         return ids
-
-
-def timers_of(config: Config) -> dict[str, float]:
-    """The timers of a node's configuration, by their names in scenarios."""
-    return {
-        "keep_alive_interval": config.heartbeat.keep_alive_interval_s,
-        "keep_alive_timeout": config.heartbeat.keep_alive_timeout_s,
-        "initialization_keep_alive_timeout": config.heartbeat.initialization_keep_alive_timeout_s,
-        "critical_service_delay": config.services.critical_service_delay_s,
-        "automatic_fallback_wait": config.group.automatic_fallback_wait_s,
-        "start_limit": config.services.start_limit_s,
-        "stop_limit": config.services.stop_limit_s,
-        "move_limit": config.users.move_limit_s,
-        "reboot": config.node.reboot_s,
-    }

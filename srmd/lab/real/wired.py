@@ -13,27 +13,12 @@ from srmd.lab.pair import FAST, LabNode, LabPair, Sections, Value
 from srmd.lab.real import clocks
 from srmd.lab.real.network import Addresses, Network
 from srmd.lab.real.servers import find_toxiproxy, start_fault_proxy, start_toxiproxy
+from srmd.lab.scenario.configured import KEYS, move_rate_per_s
 from srmd.lab.scenario.stage import StageBroken, VerbFailed
 from srmd.lab.scenario.story import Settings
 from srmd.lab.scenario.verbs import Direction, NodeName
 
-MOVE_S = 0.5
-"""A move of one node's users takes so long, to be seen."""
 SEED_MAX = 2**31
-MOVE_RATE_MAX = 100_000.0
-"""Of the configuration."""
-KEYS: Final = {
-    "keep_alive_interval": ("heartbeat", "keep_alive_interval_s"),
-    "keep_alive_timeout": ("heartbeat", "keep_alive_timeout_s"),
-    "initialization_keep_alive_timeout": ("heartbeat", "initialization_keep_alive_timeout_s"),
-    "critical_service_delay": ("services", "critical_service_delay_s"),
-    "automatic_fallback_wait": ("group", "automatic_fallback_wait_s"),
-    "start_limit": ("services", "start_limit_s"),
-    "stop_limit": ("services", "stop_limit_s"),
-    "move_limit": ("users", "move_limit_s"),
-    "reboot": ("node", "reboot_s"),
-}
-"""Where each timer stands in a node's configuration."""
 LAB: Final[Mapping[str, Mapping[str, Value]]] = {
     "group": {"automatic_fallback_wait_s": 0.5},
 }
@@ -203,6 +188,5 @@ def _overrides(timers: Mapping[str, float], settings: Settings) -> Sections:
         "automatic_fallback": settings.group.automatic_fallback,
         "split_brain": settings.group.split_brain.value,
     }
-    rate = min(MOVE_RATE_MAX, settings.users.count / 2 / MOVE_S)
-    made.setdefault("users", {})["move_rate_per_s"] = rate
+    made.setdefault("users", {})["move_rate_per_s"] = move_rate_per_s(settings.users.count)
     return made

@@ -99,10 +99,17 @@ class Settings:
     """Each node has a clock of its own, which `put clock` can put."""
 
     def timers_of(self, stage: Mapping[str, float]) -> dict[str, float]:
-        """The pair's timers in seconds; each may be written in terms of those before it."""
+        """The pair's timers in seconds; each may be written in terms of those before it.
+
+        A starting node is never less patient than another one: where the file lengthens the keep
+        alive timeout alone, that of the initialization follows.
+        """
         made = dict(stage)
         for name, value in self.timers:
             made[name] = value.seconds(made)
+        starting = "initialization_keep_alive_timeout"
+        if starting not in dict(self.timers):
+            made[starting] = max(made[starting], made["keep_alive_timeout"])
         return made
 
 

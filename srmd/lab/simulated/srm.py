@@ -1,0 +1,430 @@
+"""SRM in virtual time: the second shell around the core, as `daemon.srm` and `daemon.driver`.
+
+One inbox, one consumer: event -> step -> save -> tell -> arm -> act, in the order of `Ready`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Final, Protocol
+
+from srmd.config import Config
+from srmd.core.effects import Effect, MoveUsers, StartServices, StopServices
+from srmd.core.events import (
+    Booted,
+    Event,
+    FallbackDue,
+    OperationFailed,
+    Order,
+    PeerDown,
+    PeerMismatched,
+    ServicesStarted,
+    ServicesStopped,
+    StayExpired,
+    UsersMoved,
+)
+from srmd.core.machine import Ready, Step, ready
+from srmd.core.node import Node, Timer
+from srmd.core.states import Start
+from srmd.core.transitions import step
+from srmd.lab.simulated.calls import Calls
+from srmd.lab.simulated.database import Database
+from srmd.lab.simulated.flows import FAILURES, Flow, Outcome, Work, WorkFailed
+from srmd.lab.simulated.moments import Alarm, Life, Rank
+from srmd.lab.simulated.services import Services
+from srmd.node.calling import Answer, Request
+from srmd.node.health import Facts, HealthReport
+from srmd.node.heartbeats import TICK_MAX_S, Heartbeats
+from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
+from srmd.node.reports import Reports
+from srmd.node.saying import heartbeat_of, summary_of
+from srmd.node.timing import TIMER_LATE_S, timer_s
+from srmd.node.users import homes_after, moved_count, place, served_count
+from srmd.store.nodestate import NodeMemory
+from srmd.wire.heartbeat import Heartbeat, encode
+
+INBOX_EVENTS: Final = 1024
+"""Bound of the inbox, as the daemon's."""
+SOCKET_DATAGRAMS: Final = 256
+"""What a socket holds while its process stands still; ours, about what Linux gives by default."""
+MARK_EVERY_BEATS: Final = 16
+GOODBYE_BEATS: Final = 3
+GOODBYE_LIMIT_S: Final = 1.0
+
+
+class Host(Protocol):
+    """The node that SRM runs in."""
+
+    config: Config
+    memory: NodeMemory
+    services: Services
+    database: Database
+
+    @property
+    def life(self) -> Life: ...
+
+    def send_beat(self, data: bytes) -> None: ...
+
+    def send_call(self, request: Request) -> Outcome[Answer]: ...
+
+    def stored(self, memory: NodeMemory) -> Outcome[None]:
+        """Make the memory durable."""
+
+    def stepped(self, before: Node, event: Event, result: Step) -> None:
+        """An event was decided on."""
+
+    def changed(self) -> None:
+        """What is seen of the node may have changed."""
+
+    def outlive(self, incarnation: int) -> None:
+        """Start SRM again above an incarnation that was forgotten."""
+
+
+class Srm:
+    """One run of SRM, from its start to its stop."""
+
+    def __init__(self, host: Host, start: Start, resolve_s: float) -> None:
+        config, memory = host.config, host.memory
+        self.host = host
+        self.config = config
+        self.life = Life(host.life.moments, host.life)
+        self.keyring = config.auth.keyring()
+        self.control_mark = stored_mark(memory.peer_control_mark)
+        self.calls = Calls(
+            self.life,
+            config,
+            self.keyring,
+            incarnation=memory.incarnation,
+            database=host.database,
+            send=host.send_call,
+        )
+        self.reports = Reports()
+        mark = stored_mark(memory.peer_heartbeat_mark)
+        self.beats = Heartbeats(config, self.keyring, mark, self.life.now_s)
+        self._health = HealthReport(config.services.critical_service_delay_s)
+        node = first_node(memory, config, host.database.picture.placement_op)
+        self.node = replace(node, health=self._health.begin(self._facts()), lasting=False)
+        """What the node is, by all that was decided."""
+        self.spoken = self.node
+        """What the node says it is: the last state that is durable."""
+        self.leaving = False
+        self._socket: deque[bytes] = deque()
+        self._resolved = False
+        self._inbox: deque[tuple[Event, Outcome[Step] | None]] = deque()
+        self._deciding = False
+        self._asked: dict[int, Outcome[Step]] = {}
+        """Requests that wait for a decision."""
+        self._services_ordered = 0
+        """Orders to start or stop services that are under way."""
+        self._timers: dict[Timer, Alarm] = {}
+        self._moves: dict[Flow[None], MoveUsers] = {}
+        self._deadline = Alarm(self.life, Rank.DEADLINE, self._ring)
+        self._health_alarm = Alarm(self.life, Rank.WORK, self.health_changed)
+        self._put(Booted(start))
+        self.life.after(resolve_s, self._resolve)
+        self._tick()
+
+    def stop(self) -> NodeMemory:
+        """Beat, hear and decide no more; what is to be remembered."""
+        self.life.end()
+        self.calls.close()
+        if self._services_ordered:
+            self.host.services.withdraw()
+        for answer in tuple(self._asked.values()):
+            answer.fail(WorkFailed("SRM is stopping: try again"))
+        return self._with_marks(memory_of(self.spoken, self.host.memory, ""))
+
+    def leave(self) -> Work[None]:
+        """Announce that the node goes down."""
+        self.leaving = True
+        goodbye = self._beat()
+        for _ in range(GOODBYE_BEATS - 1):
+            self._beat()
+        try:
+            yield Flow(self.life, self.calls.say_goodbye(goodbye), GOODBYE_LIMIT_S)
+        except WorkFailed:
+            pass
+
+    # ------------------------------------------------------------ heartbeats
+
+    def arrive(self, data: bytes) -> None:
+        """A datagram reaches our socket."""
+        if len(self._socket) < SOCKET_DATAGRAMS:
+            self._socket.append(data)
+        if not self.life.frozen:
+            self._readable()
+
+    def thawed(self) -> None:
+        """What waits in the socket is read first."""
+        self.life.at(self.life.now_s, Rank.ARRIVAL, self._readable)
+
+    def freezing(self) -> None:
+        """The daemon looks at the clock each second; here that is made up for when it matters."""
+        beat_s = self.beats.next_beat_s - self.beats.detector.interval_s
+        ticks = (self.life.now_s - beat_s) // TICK_MAX_S
+        self.beats.awake(beat_s + ticks * TICK_MAX_S)
+
+    def _tick(self) -> None:
+        now_s = self.life.now_s
+        due = self.beats.take_turn(now_s)
+        self.life.at(self.beats.next_beat_s, Rank.WORK, self._tick)
+        self.beats.awake(now_s)
+        if due:
+            self._beat()
+        self._rearm()
+
+    def _beat(self) -> Heartbeat:
+        host = self.host
+        summary = summary_of(
+            self.config,
+            host.database.picture,
+            host.services.statuses(),
+            served=self.served_count(),
+            database_ok=host.database.ok,
+        )
+        numbered = self.beats.numbered()
+        heartbeat = heartbeat_of(
+            self.config, host.memory, self.spoken, numbered, summary, leaving=self.leaving
+        )
+        if self._resolved:
+            version = self.config.heartbeat.protocol_version
+            host.send_beat(encode(heartbeat, self.keyring, version=version))
+        return heartbeat
+
+    def _resolve(self) -> None:
+        """The peer's name has been looked up."""
+        self._resolved = True
+
+    def _readable(self) -> None:
+        self._drain()
+        self._rearm()
+
+    def _drain(self) -> None:
+        while self._socket and self.life.alive:
+            result = self.beats.receive(self._socket.popleft(), self.life.now_s)
+            if isinstance(result, Heartbeat):
+                self._heard(result)
+            elif result.mismatch is not None:
+                self._mismatched(result.mismatch)
+
+    def _heard(self, heartbeat: Heartbeat) -> None:
+        mismatch = self.reports.mismatch
+        events = self.reports.heard(heartbeat, self.node)
+        if heartbeat.hears_incarnation > self.host.memory.incarnation:
+            self.host.outlive(heartbeat.hears_incarnation)
+            return
+        if events is None:
+            return
+        self._take(events, mismatch)
+        if heartbeat.leaving:
+            return
+        if self.beats.received_count % MARK_EVERY_BEATS == 1:
+            self.host.stored(self._with_marks(self.host.memory))
+        self.calls.compare(heartbeat.summary)
+
+    def told(self, heartbeat: Heartbeat) -> None:
+        """A report by the control channel."""
+        mismatch = self.reports.mismatch
+        self._take(self.reports.told(heartbeat, self.node) or (), mismatch)
+
+    def _mismatched(self, what: str) -> None:
+        mismatch = self.reports.mismatch
+        self._take(self.reports.mismatched(what, self.node), mismatch)
+
+    def _take(self, events: tuple[Event, ...], mismatch_before: str | None) -> None:
+        if self.reports.mismatch != mismatch_before:
+            self.host.changed()
+        for event in events:
+            self._put(event)
+
+    def _rearm(self) -> None:
+        deadline_s = self.beats.deadline_s
+        if deadline_s is None:
+            self._deadline.cancel()
+        else:
+            self._deadline.set(deadline_s)
+
+    def _ring(self) -> None:
+        """Drain before fire (R13)."""
+        self.beats.awake(self.life.now_s)
+        self._drain()
+        match self.beats.judge(self.life.now_s):
+            case PeerDown():
+                self._put(PeerDown())
+            case PeerMismatched(what):
+                self._mismatched(what)
+            case None:
+                pass
+        self._rearm()
+
+    # ------------------------------------------------------------ the driver
+
+    def ask(self, event: Event) -> Outcome[Step]:
+        """A request, and the decision on it."""
+        answer: Outcome[Step] = Outcome()
+        number = id(answer)
+        self._asked[number] = answer
+        answer.then(lambda: _forget(self._asked, number))
+        if not self._put(event, answer):
+            answer.fail(WorkFailed("SRM is too busy: try again"))
+        return answer
+
+    def _put(self, event: Event, answer: Outcome[Step] | None = None) -> bool:
+        if len(self._inbox) >= INBOX_EVENTS:
+            return False
+        self._inbox.append((event, answer))
+        self._consume()
+        return True
+
+    def _consume(self) -> None:
+        while self._inbox and not self._deciding and self.life.alive:
+            event, answer = self._inbox.popleft()
+            self._deciding = True
+            self._decide(event, answer)
+
+    def _decide(self, event: Event, answer: Outcome[Step] | None) -> None:
+        before = self.node
+        result = step(before, event)
+        self.host.stepped(before, event, result)
+        self.beats.follow(before, result.node, self.life.now_s)
+        self._rearm()
+        self.node = result.node
+        todo = ready(before, result)
+        if not todo.save:
+            return self._carry_on(result, todo, answer)
+        memory = self._with_marks(memory_of(result.node, self.host.memory, ""))
+        durable = self.host.stored(memory)
+        return durable.then(
+            lambda: self.life.do(Rank.WORK, lambda: self._carry_on(result, todo, answer))
+        )
+
+    def _carry_on(self, result: Step, todo: Ready, answer: Outcome[Step] | None) -> None:
+        """The state is durable: tell, arm, act."""
+        self.spoken = result.node
+        self.host.changed()
+        if todo.tell and not self.leaving:
+            self.calls.tell(self._beat())
+        for timer in todo.disarm:
+            self._disarm(timer)
+        for timer in sorted(todo.arm, key=lambda timer: timer.value):
+            self._arm(timer)
+        for move, order in tuple(self._moves.items()):
+            if order.op != self.node.op:  # it must not become durable later
+                del self._moves[move]
+                move.cancel()
+        for effect in todo.act:
+            self._act(effect)
+        if answer is not None:
+            answer.succeed(result)
+        self._deciding = False
+        self._consume()
+
+    def _arm(self, timer: Timer) -> None:
+        op = self.node.op
+        due = StayExpired(op) if timer is Timer.STAY else FallbackDue(op)
+        due_s = self.life.now_s + timer_s(timer, self.node, self.config)
+
+        def ring() -> None:
+            if self.life.now_s - due_s > TIMER_LATE_S:  # we stood still: its time was not used
+                self._arm(timer)
+            else:
+                self._put(due)
+
+        alarm = Alarm(self.life, Rank.WORK, ring)
+        alarm.set(due_s)
+        self._timers[timer] = alarm
+
+    def _disarm(self, timer: Timer) -> None:
+        alarm = self._timers.pop(timer, None)  # none: it ran before SRM restarted
+        if alarm is not None:
+            alarm.cancel()
+
+    def _act(self, effect: Effect) -> None:
+        match effect:
+            case StartServices(op):
+                self._order(self._start_services(), ServicesStarted(op), Order.START_SERVICES)
+            case StopServices(op):
+                work = self.host.services.stop_all()
+                self._order(work, ServicesStopped(op), Order.STOP_SERVICES)
+            case MoveUsers(op):
+                flow = self._order(
+                    self._move_users(effect),
+                    UsersMoved(op),
+                    Order.MOVE_USERS,
+                    self.config.users.move_limit_s,
+                )
+                if not flow.done:
+                    self._moves[flow] = effect
+
+    def _order(
+        self,
+        work: Work[None],
+        done: ServicesStarted | ServicesStopped | UsersMoved,
+        order: Order,
+        limit_s: float | None = None,
+    ) -> Flow[None]:
+        flow = Flow(self.life, work, limit_s)
+        self._services_ordered += order is not Order.MOVE_USERS
+
+        def answered() -> None:
+            self._moves.pop(flow, None)
+            self._services_ordered -= order is not Order.MOVE_USERS
+            try:
+                flow.result()
+            except FAILURES:
+                self._put(OperationFailed(done.op, order))
+            else:
+                self._put(done)
+
+        flow.then(answered)
+        return flow
+
+    def _start_services(self) -> Work[None]:
+        self._health.give_new_delay(self.node)
+        self.health_changed()
+        # What starts here goes on when SRM stops: the services are the node's.
+        yield self.host.services.flow(self.host.services.start_all())
+        self.host.database.start()
+
+    def _move_users(self, order: MoveUsers) -> Work[None]:
+        config, picture = self.config, self.host.database.picture
+        homes = homes_after(order, me=config.node.id, peer=config.peer.id)
+        rate_per_s = config.users.move_rate_per_s
+        if rate_per_s > 0:
+            yield moved_count(homes, picture) / rate_per_s
+        by = config.node.id
+        self.host.database.use(lambda database: place(database, homes, order.op, by))
+        self.calls.placement_changed()
+
+    # ------------------------------------------------------------ health and memory
+
+    def health_changed(self) -> None:
+        """Services or database changed, or the delay may have passed."""
+        if not self.life.alive:
+            return
+        news, due_s = self._health.told(self._facts())
+        if news is not None:
+            self._put(news)
+        if due_s is None:
+            self._health_alarm.cancel()
+        else:
+            self._health_alarm.set(due_s)
+
+    def _facts(self) -> Facts:
+        host = self.host
+        return Facts(host.database.ok, host.services.critical_ok, self.life.now_s)
+
+    def served_count(self) -> int:
+        host = self.host
+        well = host.services.critical_ok and host.database.ok
+        return served_count(self.spoken, self.config.node.id, host.database.picture, well=well)
+
+    def _with_marks(self, memory: NodeMemory) -> NodeMemory:
+        return with_marks(
+            memory, self.keyring.mode, heartbeat=self.beats.mark, control=self.control_mark
+        )
+
+
+def _forget(asked: dict[int, Outcome[Step]], number: int) -> None:
+    del asked[number]
