@@ -75,6 +75,7 @@ class HeartbeatSocket:
         self.sent_count = 0
         self.send_error: str | None = None
         self._address: SocketAddress | None = None
+        self._owed = False
         self._tick: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = bind(config.heartbeat.listen)
@@ -116,7 +117,14 @@ class HeartbeatSocket:
     # -------------------------------------------------------------------- sending
 
     def beat(self) -> Heartbeat:
-        """Send one heartbeat now, out of turn or on the tick, and return it."""
+        """Send one heartbeat now, out of turn, and return it.
+
+        While the peer's name is not found yet it is owed: the next tick may be far.
+        """
+        self._owed = self._address is None
+        return self._send()
+
+    def _send(self) -> Heartbeat:
         heartbeat = self._events.compose(*self.beats.numbered())
         if self._address is not None:
             try:
@@ -147,7 +155,7 @@ class HeartbeatSocket:
         )
         self._notice_sleep(now_s)
         if beat_due:
-            self.beat()
+            self._send()
         self._rearm()
 
     def _notice_sleep(self, now_s: float) -> None:
@@ -232,6 +240,11 @@ class HeartbeatSocket:
                 self._note_sending(error)
             return
         self._address = found[0][4]  # type: ignore[assignment]  # an address of our own family
+        if self._owed:
+            self._guarded(self._pay)
+
+    def _pay(self) -> None:
+        self.beat()
 
 
 def bind(listen: Address) -> socket.socket:

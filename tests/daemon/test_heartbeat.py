@@ -300,6 +300,30 @@ async def test_a_name_that_is_not_found_is_asked_for_again(
         assert heard.errors == [error, None]
 
 
+async def test_what_was_to_be_told_before_the_name_was_found_is_told_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node that started, and found its peer's name after its state was durable, stayed silent for
+    a whole interval: 15 s with Cisco's timers."""
+    loop = asyncio.get_running_loop()
+    found, free = loop.getaddrinfo, asyncio.Event()
+
+    async def slow(host: str, port: int, **options: int) -> object:
+        await free.wait()
+        return await found(HOST, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", slow)
+    async with listening() as (beats, _, udp):
+        await until(lambda: beats._tick is not None)
+        assert beats._tick is not None
+        beats._tick.cancel()  # only what is owed comes now
+        beats.beat()
+        assert beats.sent_count == 0
+        free.set()
+        await until(lambda: beats.sent_count == 1)
+        assert udp.recv(2048)
+
+
 async def test_the_last_address_that_worked_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening() as (beats, heard, _):
         await until(lambda: beats.sent_count >= 1)

@@ -111,6 +111,8 @@ class Srm:
         self.leaving = False
         self._socket: deque[bytes] = deque()
         self._resolved = False
+        self._owed = False
+        """A report is to be told as soon as the peer's name is found."""
         self._inbox: deque[tuple[Event, Outcome[Step] | None]] = deque()
         self._deciding = False
         self._asked: dict[int, Outcome[Step]] = {}
@@ -195,6 +197,8 @@ class Srm:
     def _resolve(self) -> None:
         """The peer's name has been looked up."""
         self._resolved = True
+        if self._owed:
+            self._beat()
 
     def _readable(self) -> None:
         self._drain()
@@ -304,6 +308,7 @@ class Srm:
         self.spoken = result.node
         self.host.changed()
         if todo.tell and not self.leaving:
+            self._owed = not self._resolved
             self.calls.tell(self._beat())
         for timer in todo.disarm:
             self._disarm(timer)
