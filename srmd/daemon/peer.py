@@ -153,10 +153,13 @@ class Peer:
         if message is None:
             return
         try:
-            await self.call(message)
+            answer = await self.call(message)
         except CallFailed:
             self._replication.push_due = True
             raise
+        if isinstance(answer, Refused):
+            self._replication.push_due = True
+            raise CallFailed(f"the peer refused our placement: {answer.detail}")
 
     async def _pull(self) -> None:
         """Read the peer's change feed from where we stopped to its end."""

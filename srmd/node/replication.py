@@ -6,6 +6,9 @@ whereupon it is tried again.
 
 from __future__ import annotations
 
+from typing import Final
+
+from srmd.core.states import Contact
 from srmd.node.users import Picture
 from srmd.store.database import Placement, UserDatabase
 from srmd.store.database import UserRow as StoredUser
@@ -19,6 +22,13 @@ PAGE_ROWS = 1000
 up by about 25 ms, one of the 2000 rows that the wire allows by 50."""
 PAGES_MAX = 200
 """Pages pulled in one go: more than a full database holds."""
+
+
+UNHEARD: Final = frozenset({Contact.SILENT, Contact.LEFT})
+"""A peer that only calls is not alive, and its placement waits until it is heard (ours).
+
+Where only heartbeats are lost both nodes take over at once, and the order of one would undo the
+other's in the middle: the second one's take-over failed."""
 
 
 class Replication:
@@ -58,6 +68,11 @@ def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | 
         messages.PlacementRow(row.home, row.serving, row.op, row.by) for row in picture.placements
     )
     return messages.PlacementMessage(op, rows) if rows else None
+
+
+def unheard(op: str) -> messages.Refused:
+    """The answer to a placement while the contact to the peer is one of `UNHEARD`."""
+    return messages.Refused(op, "the peer is not heard", "heartbeats")
 
 
 def merge(database: UserDatabase, message: messages.PlacementMessage) -> messages.Accepted:

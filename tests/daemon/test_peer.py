@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from srmd.core.events import Report
-from srmd.core.states import Reason, State
+from srmd.core.states import Contact, Reason, State
 from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
@@ -207,6 +207,23 @@ async def test_a_placement_reaches_the_peer_and_the_higher_op_stays(
     for half in halves:
         assert {row.serving for row in half.database.picture.placements} == {"a"}
         assert half.database.picture.placement_op == 6
+
+
+@pytest.mark.parametrize("lost", [Contact.SILENT, Contact.LEFT])
+async def test_a_placement_of_a_peer_that_is_not_heard_waits_until_it_is(
+    halves: tuple[Half, Half], lost: Contact
+) -> None:
+    """Heartbeats were cut and control was not: both nodes took over with the same op, the order of
+    one reached the other before its own, and its take-over failed."""
+    a, b = halves
+    b.node._last_machine = replace(b.node.machine, contact=lost)
+    await a.database.use(lambda database: database.move({"a": "a", "b": "a"}, op=5, by="a"))
+    a.peer.placement_changed()
+    await until(lambda: a.peer._replication.push_due and bool(a.peer.calls))
+    assert not b.database.picture.placements
+    b.node._last_machine = replace(b.node.machine, contact=Contact.HEARD)
+    await beats(a, b)
+    assert {row.serving for row in b.database.picture.placements} == {"a"}
 
 
 async def test_a_new_database_gets_all_users_from_the_peer(halves: tuple[Half, Half]) -> None:

@@ -148,10 +148,13 @@ class Calls:
         if message is None:
             return
         try:
-            yield from self.call(message)
+            answer = yield from self.call(message)
         except CallFailed:
             self._replication.push_due = True
             raise
+        if isinstance(answer, Refused):
+            self._replication.push_due = True
+            raise CallFailed(f"the peer refused our placement: {answer.detail}")
 
     def _pull(self) -> Work[None]:
         database = self._database
