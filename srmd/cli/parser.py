@@ -31,6 +31,7 @@ TIMERS = ("cisco", "fast")
 """The shipped examples that srmd.cli.init knows."""
 SHELLS = ("bash", "zsh", "fish")
 """Those that srmd.cli.completion has a script for."""
+TIMELINE_FORMATS = ("text", "json", "html")
 OF_THE_ROOT = argparse.SUPPRESS
 """Default of an option that may stand before the command too, and is not to be hidden then."""
 
@@ -174,6 +175,9 @@ def root() -> Parser:
     _family(words, "config", "the configuration file", _config)
     _word(words, "init", "write the files of a new pair: configuration, key, token", _init)
     _word(words, "completion", "completion of these words by a shell", _completion)
+    _word(words, "replay", "feed a journal through the machine again", _replay)
+    _word(words, "why", "why a node changed its state, back to what began it", _why)
+    _word(words, "timeline", "logs of both nodes and of the faults on one time line", _timeline)
     _program(
         words,
         "faultproxy",
@@ -365,6 +369,58 @@ def _completion(completion: Parser) -> None:
     # What the script asks.
     completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     _does(completion, "completion", "completion")
+
+
+def _replay(replay: Parser) -> None:
+    replay.description = (
+        "Feeds the inputs in a journal through the state machine, and tells the first one on which"
+        " log and machine disagree.  Exit codes: 0 they agree, 1 they do not, 2 nothing to replay."
+    )
+    _add_records(replay)
+    _add_json(replay)
+    _does(replay, "records", "replay")
+
+
+def _why(why: Parser) -> None:
+    why.description = (
+        "Tells why a node changed its state: the heartbeats heard last and those missing, the rule,"
+        " what the peer reported and why it did, and what would have prevented it.  Without --op"
+        " and --at: the last change of each node."
+    )
+    _add_records(why)
+    which = why.add_mutually_exclusive_group()
+    which.add_argument("--op", metavar="N", type=_positive, help="the change with this number")
+    which.add_argument(
+        "--at",
+        metavar="TIME",
+        help="the last change until then: 2026-11-22T14:33:22.1, 14:33:22.1 (both UTC),"
+        " or +1.5 (seconds from the begin)",
+    )
+    why.add_argument("--node", metavar="NODE", help="only of this node")
+    _add_language(why)
+    _add_json(why)
+    _does(why, "records", "why")
+
+
+def _timeline(timeline: Parser) -> None:
+    timeline.description = (
+        "Lays the journals and logs of both nodes, the event log of the fault proxy and the story"
+        " of a scenario on one time line."
+    )
+    _add_records(timeline)
+    timeline.add_argument("--format", choices=TIMELINE_FORMATS, default="text")
+    timeline.add_argument("--output", metavar="FILE", help="write there, not to standard output")
+    _add_language(timeline)
+    _does(timeline, "records", "timeline")
+
+
+def _add_records(command: Parser) -> None:
+    command.add_argument(
+        "files",
+        nargs="+",
+        metavar="LOG",
+        help="a journal, a log, a state_dir, or what `srmd lab run --journal` left of a play",
+    )
 
 
 def _words(parser: Parser) -> Words:

@@ -155,7 +155,8 @@ def is_entry(raw: object) -> bool:
     """It looks like a line of a journal, whether or not it can be read."""
     if not isinstance(raw, dict):
         return False
-    return not {"boot", "node", "then", "beats"}.isdisjoint(raw) or set(raw) == {"dropped"}
+    whole = isinstance(raw.get("node"), dict)  # a log names its node there
+    return whole or not {"boot", "then", "beats"}.isdisjoint(raw) or set(raw) == {"dropped"}
 
 
 def entry_from_json(raw: object) -> Entry:

@@ -82,14 +82,14 @@ def test_what_does_not_fit_is_skipped_and_what_breaks_is_an_error_and_the_rest_g
     assert "1 passed, 1 error, 1 skipped" in closing(results)
 
 
-def test_each_play_leaves_a_journal_and_a_broken_one_its_logs(tmp_path: Path) -> None:
+def test_each_play_leaves_a_journal_and_its_logs(tmp_path: Path) -> None:
     stage = FakeSuite(broken_for={40: "no port"})
     play_all([scenario("good"), scenario("bad", 40)], stage, lambda _line: None, tmp_path)
     good = json.loads((tmp_path / "good.json").read_text())
     assert (good["verdict"], good["rows"], good["file"]) == ("passed", [1, 1], "good.toml")
     assert good["journal"][-1]["kind"] == "verdict"
     assert (tmp_path / "bad" / "node-a-log.jsonl").read_text() == "the log"
-    assert not (tmp_path / "good").exists()
+    assert (tmp_path / "good" / "node-a-log.jsonl").read_text() == "the log"
     assert of_journals(tmp_path).reached == {1: ("good",)}
 
 

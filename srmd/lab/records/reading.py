@@ -8,7 +8,7 @@ with where the first of them stands.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -62,6 +62,11 @@ class Record:
     @property
     def event(self) -> str:
         return str(self.fields.get("event", ""))
+
+    def inner(self, key: str) -> Mapping[str, Any]:
+        """An object inside; empty when there is none."""
+        value = self.fields.get(key)
+        return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,11 @@ def _is_proxy(raw: dict[str, Any]) -> bool:
 
 def is_seconds(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def has_seconds(record: Record, *keys: str) -> bool:
+    """The record has numbers there."""
+    return all(is_seconds(record.fields.get(key)) for key in keys)
 
 
 def _few(text: str) -> str:

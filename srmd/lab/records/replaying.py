@@ -48,6 +48,30 @@ class Disagreement:
     decision: str
     why: str
 
+    def as_text(self) -> str:
+        was = self.before
+        lines = [
+            f"{self.place}: the first record where they disagree",
+            f"  event     {self.what}",
+            f"  before    {_said((was.state, was.reason, was.op))}, peer {was.contact.value}",
+            f"  expected  {self.expected}  (by the log)",
+            f"  found     {self.found}  (by the machine)",
+        ]
+        return "\n".join([*lines, f"  rule      {self.decision}: {self.why}"][: 5 + bool(self.why)])
+
+    def as_plain(self) -> dict[str, object]:
+        was = self.before
+        return {
+            "file": self.place.file,
+            "line": self.place.line,
+            "event": self.what,
+            "before": _said((was.state, was.reason, was.op)),
+            "expected": self.expected,
+            "found": self.found,
+            "decision": self.decision or None,
+            "why": self.why or None,
+        }
+
 
 @dataclass(slots=True)
 class Replay:
@@ -68,6 +92,37 @@ class Replay:
     @property
     def usable(self) -> bool:
         return self.inputs_count > 0
+
+    def as_text(self) -> str:
+        """For people: one line, and more where something is wrong."""
+        who = f"node {self.about.node}: " if self.about is not None else ""
+        verdict = "log and machine agree" if self.disagreement is None else "they disagree"
+        lines = [
+            f"{self.file}: {who}{self.inputs_count} inputs, {self.starts_count} starts of SRM,"
+            f" {self.checkpoints_count} checkpoints: {verdict}"
+        ]
+        if self.skipped_count:
+            lines.append(
+                f"  {self.skipped_count} inputs could not be replayed: they stand before the first"
+                f" start or checkpoint, or behind one of {self.gaps_count} gaps"
+            )
+        if self.disagreement is not None:
+            lines.append(self.disagreement.as_text())
+        return "\n".join(lines)
+
+    def as_plain(self) -> dict[str, object]:
+        """For programs."""
+        wrong = self.disagreement
+        return {
+            "file": self.file,
+            "node": None if self.about is None else self.about.node,
+            "inputs_count": self.inputs_count,
+            "starts_count": self.starts_count,
+            "checkpoints_count": self.checkpoints_count,
+            "skipped_count": self.skipped_count,
+            "gaps_count": self.gaps_count,
+            "disagreement": None if wrong is None else wrong.as_plain(),
+        }
 
 
 def replay(items: Iterable[Item], *, keep: bool = False) -> Replay:

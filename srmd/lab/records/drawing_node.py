@@ -1,0 +1,248 @@
+"""A node's lanes: its states, its services, and what its log tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from srmd.core.services import DATABASE_SERVICE, ServiceState
+from srmd.core.states import Health
+from srmd.core.texts import REASONS, Text, display
+from srmd.lab.records import words
+from srmd.lab.records.history import History, Point, changed, row_of
+from srmd.lab.records.line import Bar, Mark, Timeline
+from srmd.shown import written
+
+SILENT_INTERVALS = 3.0
+"""A node that has noted nothing for so many intervals, and then starts, was down meanwhile."""
+GAP_MIN_S = 0.05
+LOGGED: Final = frozenset(
+    {
+        "alarm.srm_failed",
+        "alarm.srm_failover",
+        "command.accepted",
+        "command.refused",
+        "database.failed",
+        "database.repaired",
+        "failover.completed",
+        "node.rebooting",
+        "node.started",
+        "node.stopped",
+        "node.was_late",
+        "order.failed",
+        "peer.down",
+        "peer.heard",
+        "peer.left",
+        "peer.mismatched",
+        "promise.broken",
+        "split_brain.detected",
+        "srm.started",
+        "srm.stopped",
+        "users.moved",
+        "users.unserved",
+    }
+)
+"""Events of a node's log that are marks; those of services are bars, transitions come from the
+journal."""
+OF_THE_LOG: Final = frozenset({"ts", "mono_s", "level", "event", "node"})
+
+
+def draw_states(made: Timeline, history: History) -> None:
+    """A bar for each state and reason, and for each time without a word from the node."""
+    lane = f"node {history.name}"
+    open_at: Point | None = None
+    for point in history.points:
+        at_s = made.at_s(history.common_s(point.at_s))
+        if point.boot and open_at is not None:
+            _draw_boot(made, history, open_at, point)
+            open_at = point
+            continue
+        if open_at is None or changed(point):
+            if open_at is not None:
+                _draw_state(made, history, open_at, at_s)
+            open_at = point
+        if changed(point):
+            made.marks.append(_transition(lane, point, at_s))
+    if open_at is None:
+        return
+    until_s = _until_s(made, history)
+    _draw_state(made, history, open_at, until_s)
+    if until_s < made.span_s:
+        made.bars.append(_off(lane, until_s, made.span_s))
+
+
+def _until_s(made: Timeline, history: History) -> float:
+    """When the node noted something last; the end of the line, if that was not long before it."""
+    silent_s = SILENT_INTERVALS * history.about.timers.keep_alive_interval_s
+    last_s = made.at_s(history.last_s)
+    return last_s if made.span_s - last_s > silent_s else made.span_s
+
+
+def _off(lane: str, from_s: float, to_s: float, *, only_srm: bool = False) -> Bar:
+    if only_srm:
+        text = words.SRM_OFF
+        return Bar(lane, from_s, to_s, "srm_off", text, words.SRM_OFF_TIP, text)
+    return Bar(lane, from_s, to_s, "off", words.OFF, words.OFF_TIP, words.OFF_SHORT)
+
+
+def _draw_boot(made: Timeline, history: History, was: Point, boot: Point) -> None:
+    """SRM starts again: until its last word it was what it was."""
+    lane = f"node {history.name}"
+    at_s = made.at_s(history.common_s(boot.at_s))
+    before = [point for point in history.points if point.at_s < boot.at_s]
+    beats = [one.at_s for one in history.beats if one.at_s < boot.at_s]
+    last_s = made.at_s(history.common_s(max([before[-1].at_s, *beats[-1:]])))
+    stopped = [
+        made.at_s(history.common_s(float(one.fields["mono_s"])))
+        for one in history.log
+        if one.event == "srm.stopped" and float(one.fields["mono_s"]) < boot.at_s
+    ]
+    only_srm = bool(stopped) and stopped[-1] >= last_s - GAP_MIN_S
+    _draw_state(made, history, was, last_s)
+    if at_s - last_s > GAP_MIN_S:
+        made.bars.append(_off(lane, last_s, at_s, only_srm=only_srm))
+    made.marks.append(Mark(lane, at_s, "start", words.SRM_STARTS, words.SRM_STARTS))
+
+
+def _draw_state(made: Timeline, history: History, point: Point, to_s: float) -> None:
+    node = point.node
+    from_s = made.at_s(history.common_s(point.at_s))
+    tip = words.state_tip(history.name, history.about.peer, node, _rule(point), to_s - from_s)
+    half = (node.state, node.reason)
+    text = Text(written(half, "en"), written(half, "ja"))
+    lane, kind, short = f"node {history.name}", node.state.name.lower(), words.SHORT[node.state]
+    made.bars.append(Bar(lane, from_s, to_s, kind, text, tip, short))
+
+
+def _rule(point: Point) -> str:
+    """The decision and the event that led here."""
+    if point.taken is None:
+        return "as SRM started with it" if point.boot else "as it was when these records begin"
+    name, event = point.taken.decision, type(point.taken.event).__name__
+    return f"{name} on {event}: {point.taken.step.why}"
+
+
+def _transition(lane: str, point: Point, at_s: float) -> Mark:
+    taken = point.taken
+    assert taken is not None
+    was, node = taken.before, point.node
+    old = display(was.state, was.reason)
+    new = display(node.state, node.reason)
+    match = row_of(node)
+    row = f"row {match.row.n}" if match.row.n else f"ours: {match.row.key}"
+    more = f"op {node.op}  {row}  {_rule(point)}"
+    text = Text(
+        f"{old.en} -> {new.en} / {REASONS[node.reason].en}",
+        f"{old.ja} -> {new.ja} / {REASONS[node.reason].ja}",
+    )
+    tip = Text(f"{text.en}\n{more}\n{point.place}", f"{text.ja}\n{more}\n{point.place}")
+    return Mark(lane, at_s, "transition", text, tip)
+
+
+def draw_services(made: Timeline, history: History) -> None:
+    """What SRM saw of all critical services together, and each service that did not just run.
+
+    Services end with their node, so there is nothing where `draw_states` found no word from it.
+    """
+    lane = f"services {history.name}"
+    offs = [bar for bar in made.bars if bar.lane == f"node {history.name}" and bar.kind == "off"]
+    bars = _health_bars(made, history, lane)
+    for name, changes in _service_changes(history).items():
+        drawn = [(made.at_s(at_s), state) for at_s, state in changes]
+        ends = [at_s for at_s, _ in drawn[1:]] + [_until_s(made, history)]
+        of_service = [
+            _service(lane, name, at_s, to_s, state)
+            for (at_s, state), to_s in zip(drawn, ends, strict=True)
+        ]
+        seen = [bar for bar in of_service if bar.within(made.span_s) is not None]
+        if any(bar.text.en != ServiceState.STARTED.value for bar in seen):
+            bars += seen
+    made.bars += [part for bar in bars for part in _without(bar, offs)]
+
+
+def _health_bars(made: Timeline, history: History, lane: str) -> list[Bar]:
+    bars: list[Bar] = []
+    since_s, known = 0.0, None
+    for point in history.points:
+        at_s = made.at_s(history.common_s(point.at_s))
+        now = (point.node.health, point.node.lasting)
+        if now != known:
+            if known is not None:
+                bars.append(_health(lane, since_s, at_s, known))
+            since_s, known = at_s, now
+    if known is not None:
+        bars.append(_health(lane, since_s, _until_s(made, history), known))
+    return bars
+
+
+def _without(bar: Bar, offs: list[Bar]) -> list[Bar]:
+    """The parts of the bar that are not within these."""
+    parts = [bar]
+    for off in offs:
+        parts = [
+            piece
+            for part in parts
+            for piece in (
+                replace(part, to_s=min(part.to_s, off.from_s)),
+                replace(part, from_s=max(part.from_s, off.to_s)),
+            )
+            if piece.to_s > piece.from_s
+        ]
+    return parts
+
+
+def _service(lane: str, name: str, from_s: float, to_s: float, state: str) -> Bar:
+    text, tip = Text(state, state), Text(f"{name}: {state}", f"{name}: {state}")
+    return Bar(f"{lane} / {name}", from_s, to_s, f"service_{state.lower()}", text, tip, text)
+
+
+def _health(lane: str, from_s: float, to_s: float, known: tuple[Health, bool]) -> Bar:
+    health, lasting = known
+    text = words.HEALTH[health]
+    tip = words.LASTING_TIP if lasting else text
+    kind = f"health_{health.value}" + ("_lasting" if lasting else "")
+    return Bar(lane, from_s, to_s, kind, text, tip, text)
+
+
+def _service_changes(history: History) -> dict[str, list[tuple[float, str]]]:
+    found: dict[str, list[tuple[float, str]]] = {}
+    for record in history.log:
+        at_s = history.common_s(float(record.fields["mono_s"]))
+        match record.event:
+            case "service.changed":
+                name, state = str(record.fields.get("service")), str(record.fields.get("state"))
+            case "database.failed":
+                name, state = DATABASE_SERVICE, ServiceState.STOPPED.value
+            case "database.repaired":
+                name, state = DATABASE_SERVICE, ServiceState.STARTED.value
+            case _:
+                continue
+        rows = found.setdefault(name, [])
+        if not rows or rows[-1][1] != state:
+            rows.append((at_s, state))
+    return found
+
+
+def draw_log(made: Timeline, history: History) -> None:
+    for record in history.log:
+        if record.event not in LOGGED:
+            continue
+        at_s = made.at_s(history.common_s(float(record.fields["mono_s"])))
+        more = {key: value for key, value in record.fields.items() if key not in OF_THE_LOG}
+        facts = "\n".join(f"{key} = {value}" for key, value in more.items() if value is not None)
+        kind = f"log_{record.fields.get('level')}"
+        if record.event.startswith(("alarm.", "command.")):
+            kind = record.event.partition(".")[0]
+        text = f"{record.event}{_first(more)}"
+        tip = f"{record.event}\n{facts}\n{record.place}"
+        made.marks.append(
+            Mark(f"node {history.name}", at_s, kind, Text(text, text), Text(tip, tip))
+        )
+
+
+def _first(fields: Mapping[str, object]) -> str:
+    """The facts that make a record recognisable in one line."""
+    known = ("command", "target", "reason", "silent_s", "op", "to", "moved_count", "alarm", "error")
+    said = [f"{key}={fields[key]}" for key in known if fields.get(key) is not None]
+    return f"  {' '.join(said)}" if said else ""

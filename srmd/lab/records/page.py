@@ -1,0 +1,84 @@
+"""The time line for people and programs: text, JSON, and one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from srmd.core.states import OWN_STATES
+from srmd.core.texts import STATES, Language
+from srmd.lab.records import words
+from srmd.lab.records.line import Timeline
+
+PAYLOAD = "/*PAYLOAD*/"
+"""Where the page takes its figures."""
+
+
+def as_plain(line: Timeline) -> dict[str, Any]:
+    """All of it as plain values, with the lanes in their order."""
+    return {
+        "title": asdict(line.title),
+        "began": line.began.isoformat(timespec="microseconds"),
+        "span_s": line.span_s,
+        "nodes": list(line.nodes),
+        "lanes": line.lanes(),
+        "notes": line.notes,
+        "bars": [asdict(bar) for bar in line.bars],
+        "marks": [asdict(mark) for mark in line.marks],
+        "beats": [asdict(beat) for beat in line.beats],
+    }
+
+
+def as_json(line: Timeline) -> str:
+    return json.dumps(as_plain(line), ensure_ascii=False, indent=1) + "\n"
+
+
+def as_html(line: Timeline) -> str:
+    """A whole page: no address outside of it is named."""
+    legend = [{"kind": state.name.lower(), "text": asdict(STATES[state])} for state in OWN_STATES]
+    legend += [
+        {"kind": "off", "text": asdict(words.OFF)},
+        {"kind": "srm_off", "text": asdict(words.SRM_OFF)},
+    ]
+    linked = any(bar.lane.startswith("link ") for bar in line.bars)
+    payload = json.dumps({**as_plain(line), "legend": legend, "linked": linked}, ensure_ascii=False)
+    page = files("srmd.lab.records").joinpath("page.html").read_text(encoding="utf-8")
+    assert page.count(PAYLOAD) == 1, "the page has one place for its figures"
+    # A text could hold `</script>`; JSON says the same with an escape.
+    return page.replace(PAYLOAD, payload.replace("<", "\\u003c"))
+
+
+def as_text(line: Timeline, language: Language) -> str:
+    """The events in their order, one a line; what lost heartbeats there were, in runs."""
+    rows = [(mark.at_s, mark.lane, mark.text.say(language)) for mark in line.marks]
+    rows += [
+        (bar.from_s, bar.lane, f"{bar.text.say(language)} ({bar.to_s - bar.from_s:.3f} s)")
+        for bar in line.bars
+        if not bar.lane.startswith(("node ", "story")) or bar.kind in {"off", "srm_off"}
+    ]
+    rows += _lost(line)
+    head = [f"{line.title.say(language)}: {line.began.isoformat(timespec='milliseconds')}"]
+    head += [f"  {note}" for note in line.notes]
+    width = max((len(lane) for _, lane, _ in rows), default=0)
+    body = [f"{at_s:+10.3f} s  {lane:<{width}}  {said}" for at_s, lane, said in sorted(rows)]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def _lost(line: Timeline) -> list[tuple[float, str, str]]:
+    """Heartbeats that were not heard, those that follow each other as one."""
+    rows: list[tuple[float, str, str]] = []
+    for sender in line.nodes:
+        run: list[tuple[float, int]] = []
+        beats = [beat for beat in line.beats if beat.sender == sender and beat.sent_s is not None]
+        for beat in [*beats, None]:
+            if beat is not None and beat.heard_s is None:
+                assert beat.sent_s is not None
+                run.append((beat.sent_s, beat.seq))
+            elif run:
+                what = f"seq {run[0][1]}" if len(run) == 1 else f"seq {run[0][1]}-{run[-1][1]}"
+                said = f"{len(run)} sent and not heard, {what}, until {run[-1][0]:+.3f} s"
+                rows.append((run[0][0], f"beats of {sender}", said))
+                run = []
+    return rows

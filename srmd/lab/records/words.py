@@ -1,0 +1,261 @@
+"""What the explanations and the time line say to operators, in English and Japanese.
+
+Names of states and reasons, causes and actions come from the core's catalogue and the handbook.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from srmd.core.events import (
+    Booted,
+    Event,
+    FailoverRequested,
+    FallbackDue,
+    FallbackRequested,
+    HaSet,
+    HealthChanged,
+    OperationFailed,
+    PeerDown,
+    PeerHeard,
+    PeerLeft,
+    PeerMismatched,
+    RecoverRequested,
+    Report,
+    ServicesStarted,
+    ServicesStopped,
+    StayExpired,
+    UsersMoved,
+)
+from srmd.core.handbook import Match
+from srmd.core.node import Node
+from srmd.core.states import Health, State
+from srmd.core.texts import UI, Language, Text
+from srmd.lab.records.history import row_of
+from srmd.shown import written
+
+OFF: Final = Text("no word from the node", "記録なし")
+OFF_TIP: Final = Text(
+    "The node noted nothing: its process did not run.",
+    "ノードの記録がありません。プロセスが動作していませんでした。",
+)
+SRM_OFF: Final = Text("SRM stopped", "SRM 停止中")
+SRM_OFF_TIP: Final = Text(
+    "SRM did not run; services and sessions ran on.",
+    "SRM だけが停止し、サービスとセッションは動作を続けました。",
+)
+SRM_STARTS: Final = Text("SRM starts", "SRM 開始")
+OFF_SHORT: Final = Text("off", "停止")
+SHORT: Final[dict[State, Text]] = {
+    State.UNKNOWN: Text("Unknown", "不明"),
+    State.INITIALIZING: Text("Init", "初期"),
+    State.IDLE: Text("Idle", "アイドル"),
+    State.NORMAL: Text("OK", "標準"),
+    State.BACKUP: Text("Backup", "代行"),
+    State.TAKING_OVER: Text("Taking", "取得中"),
+    State.TAKING_BACK: Text("Back", "復帰中"),
+    State.FAILING_OVER: Text("Failing", "移行中"),
+    State.FAILED_OVER: Text("F.O.", "済み"),
+    State.FAILED_OVER_SERVICES_DOWN: Text("F.O. down", "済み/停止"),
+    State.FALLING_BACK: Text("Return", "返却中"),
+    State.FAILED_MODE: Text("Failed", "障害"),
+    State.DOWN: Text("Down", "ダウン"),
+}
+"""States in few letters, where a bar has no room (ours)."""
+HEALTH: Final[dict[Health, Text]] = {
+    Health.OK: Text("all critical services run", "重要なサービスはすべて動作中"),
+    Health.SERVICE_DOWN: Text("a critical service is down", "重要なサービスが停止中"),
+    Health.DATABASE_DOWN: Text("the database is down", "データベースが停止中"),
+}
+LASTING_TIP: Final = Text(
+    "down for longer than the critical service delay", "許容時間を超えて停止中"
+)
+
+
+def served(home: str, kind: str) -> Text:
+    """Who serves the users of a home: `kind` is `by NODE`, `both` or `nobody`."""
+    if kind == "both":
+        return Text(
+            f"users of {home}: served by BOTH nodes", f"{home} のユーザ: 両ノードが受け持ち (重複)"
+        )
+    if kind == "nobody":
+        return Text(f"users of {home}: served by nobody", f"{home} のユーザ: 受け持つノードなし")
+    node = kind.removeprefix("by ")
+    return Text(f"users of {home}: served by {node}", f"{home} のユーザ: {node} が受け持ち")
+
+
+def served_short(kind: str) -> Text:
+    if kind == "both":
+        return Text("BOTH", "重複")
+    if kind == "nobody":
+        return Text("nobody", "なし")
+    node = kind.removeprefix("by ")
+    return Text(node, node)
+
+
+def fault(channel: str, what: str) -> Text:
+    said = {"refuses": Text("refused", "拒否")}.get(what, Text(what, what))
+    names = {"heartbeats": Text("heartbeats", "ハートビート"), "control": Text("control", "制御")}
+    name = names[channel]
+    return Text(f"{name.en}: {said.en}", f"{name.ja}: {said.ja}")
+
+
+def state_tip(me: str, peer: str, node: Node, rule: str, lasts_s: float) -> Text:
+    """All that is known of one state of a node."""
+    match = row_of(node)
+    cause = match.cause(me, peer)
+    row = f"{match.row.n}" if match.row.n else match.row.key
+
+    def said(lang: Language) -> str:
+        heading = UI["row"] if match.row.n else UI["ours"]
+        return "\n".join(
+            [
+                f"{me}: {written((node.state, node.reason), lang)}",
+                f"op {node.op}, {lasts_s:.3f} s",
+                rule,
+                f"{heading.say(lang)}: {row}",
+                f"{UI['cause'].say(lang)}: {cause.say(lang)}",
+            ]
+        )
+
+    return Text(said("en"), said("ja"))
+
+
+# ---------------------------------------------------------------------------- why
+
+WHEN: Final = Text("when", "時刻")
+BECAUSE: Final = Text("because", "きっかけ")
+RULE: Final = Text("rule", "規則")
+RECORD: Final = Text("record", "記録")
+CAUSE: Final = UI["cause"]
+ACTION: Final = UI["recommended_action"]
+LAST_BEATS: Final = Text("heartbeats heard last", "最後に受信したハートビート")
+MISSING: Final = Text("missing", "届かなかったもの")
+DEADLINE: Final = Text("deadline", "期限")
+PEER_SAID: Final = Text("the peer reported last", "ピアの最後の報告")
+DOWN_SINCE: Final = Text("unhealthy since", "異常の開始")
+SERVICES: Final = UI["services"]
+PREVENTED: Final = Text("would have prevented it", "避けられた条件")
+CAME_OF: Final = Text("... which came of:", "... その原因:")
+NONE_NOTED: Final = Text("none is noted in these records", "この記録にはありません")
+STARTED_SO: Final = Text("SRM started with this state", "SRM はこの状態で起動しました")
+NOT_ASKED: Final = Text(
+    "only that the administrator does not ask for it", "管理者が要求しなければ起きませんでした"
+)
+NO_AUTOMATIC_FALLBACK: Final = Text(
+    "automatic fallback off, or a longer wait", "自動フォールバックの無効化、または待ち時間の延長"
+)
+EVENTS: Final[dict[type, Text]] = {
+    Booted: Text("SRM started", "SRM が起動した"),
+    PeerDown: Text("{peer} was silent for the timeout", "{peer} の応答がタイムアウトした"),
+    PeerLeft: Text("{peer} announced that it goes down", "{peer} が停止を予告した"),
+    PeerMismatched: Text("{peer} does not match", "{peer} と設定が一致しない"),
+    PeerHeard: Text("{peer} reported itself", "{peer} の報告を受けた"),
+    HealthChanged: Text(
+        "services or database of this node changed, or were down for the delay",
+        "このノードのサービスまたはデータベースの状態が変わった",
+    ),
+    ServicesStarted: Text("the services were started", "サービスの開始が完了した"),
+    ServicesStopped: Text("the services were stopped", "サービスの停止が完了した"),
+    UsersMoved: Text("the move of the users was durable", "ユーザの移動が完了した"),
+    OperationFailed: Text("an order could not be carried out", "操作に失敗した"),
+    StayExpired: Text("the state lasted longer than its bound", "状態が制限時間を超えた"),
+    FallbackDue: Text("the automatic fallback wait was over", "自動フォールバックの待ち時間が終了"),
+    FailoverRequested: Text(
+        "an administrator asked for a failover", "管理者のフェールオーバー要求"
+    ),
+    FallbackRequested: Text("an administrator asked for a fallback", "管理者のフォールバック要求"),
+    RecoverRequested: Text("an administrator asked to recover", "管理者のリカバリ要求"),
+    HaSet: Text("high availability was switched", "高可用性の切り替え"),
+}
+
+
+def event(happened: Event, peer: str) -> Text:
+    """What happened, with its own name."""
+    name = type(happened).__name__
+    said = EVENTS[type(happened)].naming(peer=peer)
+    detail = f", {happened.what}" if isinstance(happened, PeerMismatched) else ""
+    if isinstance(happened, OperationFailed):
+        detail = f", {happened.order.value}"
+    return Text(f"{said.en} ({name}{detail})", f"{said.ja} ({name}{detail})")
+
+
+def report(told: Report, peer: str) -> Text:
+    """What the peer said of itself."""
+    facts = f"op {told.op}, {told.stage.value}, health {told.health.value}"
+    half = (told.state, told.reason)
+    hears_en = "hears us" if told.hears_us else "does not hear us"
+    hears_ja = UI["hears_us" if told.hears_us else "does_not_hear_us"].ja
+    return Text(
+        f"{peer} {written(half, 'en')}, {facts}, {hears_en}",
+        f"{peer} {written(half, 'ja')}, {facts}, {hears_ja}",
+    )
+
+
+def row_label(match: Match) -> Text:
+    return UI["row"] if match.row.n else UI["ours"]
+
+
+def missing(peer: str, seqs: list[int]) -> Text:
+    if not seqs:
+        return Text(
+            f"{peer} has noted no heartbeat that was not heard: it sent none",
+            f"{peer} の送信記録なし (送信されていない)",
+        )
+    span = f"seq {seqs[0]}" if len(seqs) == 1 else f"seq {seqs[0]}-{seqs[-1]}"
+    return Text(
+        f"{len(seqs)} that {peer} sent: {span}", f"{peer} が送信した {len(seqs)} 個: {span}"
+    )
+
+
+def deadline(due: str, name: str, timeout_s: float, late_s: float) -> Text:
+    late = f"{late_s * 1000:.1f} ms"
+    return Text(
+        f"{due}: {name} = {timeout_s:g} after the last heartbeat; decided {late} later",
+        f"{due}: 最後の受信から {name} = {timeout_s:g}、その {late} 後に決定",
+    )
+
+
+def one_beat(peer: str, due: str) -> Text:
+    return Text(
+        f"one heartbeat of {peer} heard before {due}",
+        f"{due} より前に {peer} のハートビートを 1 個受信",
+    )
+
+
+def longer_until_heard(name: str, more_s: float, then: str) -> Text:
+    return Text(
+        f"{name} longer by {more_s:.3f} s: it was heard again at {then}",
+        f"{name} を {more_s:.3f} 秒以上長くする ({then} に受信再開)",
+    )
+
+
+def longer_until_well(name: str, more_s: float, then: str) -> Text:
+    return Text(
+        f"{name} longer by {more_s:.3f} s: it was well again at {then}",
+        f"{name} を {more_s:.3f} 秒以上長くする ({then} に回復)",
+    )
+
+
+def never_again(name: str) -> Text:
+    return Text(
+        f"no longer {name}: the peer is not heard again in these records",
+        f"{name} を長くしても避けられない (この記録では以後受信なし)",
+    )
+
+
+def repaired(due: str, delay_s: float) -> Text:
+    return Text(
+        f"the service or database back before {due} (critical_service_delay_s = {delay_s:g})",
+        f"{due} より前にサービスまたはデータベースが復旧 (critical_service_delay_s = {delay_s:g})",
+    )
+
+
+def not_left(peer: str) -> Text:
+    return Text(f"node {peer} not going down", f"ノード {peer} を停止しない")
+
+
+def longer_limit(name: str, limit_s: float) -> Text:
+    return Text(
+        f"the operation ending within {name} = {limit_s:g}", f"{name} = {limit_s:g} 以内の完了"
+    )
