@@ -150,7 +150,7 @@ def histories(records: Records) -> Histories:
             " state_dir itself, or the folder of a play of `srmd lab run --journal DIR`"
         )
     if len(found) > NODES_MAX:
-        names = ", ".join(found)
+        names = ", ".join(sorted(found))
         raise Unusable(f"journals of {len(found)} nodes ({names}); name those of one pair")
     made = Histories(dict(sorted(found.items())), [], notes)
     for history in made.nodes.values():

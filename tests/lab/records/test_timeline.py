@@ -1,0 +1,233 @@
+"""Everything that was written down, on one time line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srmd.cli import Exit, main
+from srmd.core.events import PeerDown, UsersMoved
+from srmd.core.node import Node
+from srmd.lab.records.cutting import since
+from srmd.lab.records.line import Timeline
+from srmd.lab.records.page import as_html, as_plain, as_text
+from srmd.lab.records.reading import read
+from srmd.lab.records.timeline import timeline
+from tests.lab.records.written import WALL_S, Written
+
+Capture = pytest.CaptureFixture[str]
+
+
+def split_brain(folder: Path) -> Written:
+    """The heartbeats are refused from 2.5 s to 8.5 s: both take over, then both fail."""
+    pair = Written(folder, ahead_s=40.0).begin()
+    for at_s in (1.0, 2.0):
+        pair.beat("a", at_s).beat("b", at_s)
+    for at_s in (3.0, 4.0, 5.0, 6.0, 7.0, 8.0):
+        pair.beat("a", at_s, lost=True).beat("b", at_s, lost=True)
+        if at_s == 5.0:
+            for one in (pair.a, pair.b):
+                one.take(5.502, PeerDown())
+                one.take(5.9, UsersMoved(one.node.op))
+                one.tell(5.95, "alarm.srm_failover", alarm="SRMFailover", level="error")
+    pair.beat("a", 9.0).beat("b", 9.0)
+    pair.beat("a", 10.0).beat("b", 10.0)
+    proxy: list[dict[str, Any]] = [
+        {
+            "event": "journal.began",
+            "at_s": 0.0,
+            "seed": 1,
+            "mono_s": 777.0,
+            "wall": "2027-01-15T08:00:00.000000+00:00",
+        },
+        {
+            "event": "proxy.changed",
+            "at_s": 2.5,
+            "proxy": {"name": "lab_1_heartbeats_a_to_b", "enabled": False},
+        },
+        {
+            "event": "toxic.added",
+            "at_s": 2.5,
+            "proxy": "lab_1_heartbeats_b_to_a",
+            "toxic": {"name": "x", "type": "loss", "attributes": {"probability": 1.0}},
+        },
+        {
+            "event": "proxy.changed",
+            "at_s": 8.5,
+            "proxy": {"name": "lab_1_heartbeats_a_to_b", "enabled": True},
+        },
+        {"event": "toxic.removed", "at_s": 8.5, "proxy": "lab_1_heartbeats_b_to_a", "toxic": "x"},
+    ]
+    (folder / "faultproxy.jsonl").write_text("".join(json.dumps(one) + "\n" for one in proxy))
+    return pair
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Timeline:
+    split_brain(tmp_path)
+    return timeline(read([tmp_path]))
+
+
+def bars(line: Timeline, lane: str) -> list[tuple[float, float, str]]:
+    found = [one for one in line.bars if one.lane == lane]
+    return [(round(one.from_s, 3), round(one.to_s, 3), one.text.en) for one in found]
+
+
+def test_each_node_has_its_states_on_the_common_clock(line: Timeline) -> None:
+    assert bars(line, "node b") == [
+        (0.0, 5.502, "Normal / Normal"),
+        (5.502, 5.9, "Taking Over / Peer Down"),
+        (5.9, 9.002, "Running in Backup Mode / Peer Down"),
+        (9.002, pytest.approx(10.002, abs=0.003), "Running in Failed Mode / Unknown"),
+    ]
+    assert [mark.text.en for mark in line.marks if mark.lane == "node a"][:1] == [
+        "Normal -> Taking Over / Peer Down"
+    ]
+
+
+def test_faults_are_windows_on_the_link_whose_heartbeats_they_took(line: Timeline) -> None:
+    assert bars(line, "link a b") == [(2.5, 8.5, "heartbeats: refused")]
+    assert bars(line, "link b a") == [(2.5, 8.5, "heartbeats: loss probability=1.0")]
+    lost = [(beat.sender, beat.seq) for beat in line.beats if beat.heard_s is None]
+    assert lost == [(node, seq) for node in "ab" for seq in range(3, 9)]
+
+
+def test_users_that_both_nodes_serve_are_shown(line: Timeline) -> None:
+    both = [(from_s, to_s) for from_s, to_s, said in bars(line, "users a") if "BOTH" in said]
+    assert both == [(5.9, 9.002)]
+
+
+def test_the_line_says_how_the_clocks_stand(line: Timeline) -> None:
+    assert line.began.timestamp() == pytest.approx(WALL_S, abs=0.001)
+    assert any("clock of b minus clock of a: +40000.000 ms" in note for note in line.notes)
+
+
+def test_a_node_that_was_killed_says_no_word_until_it_starts(tmp_path: Path) -> None:
+    pair = Written(tmp_path).begin()
+    pair.beat("a", 1.0).beat("b", 1.0)
+    pair.a.begin(6.0, Node(op=10))
+    pair.beat("b", 6.1)
+    line = timeline(read([tmp_path]))
+    assert (1.002, 6.0, "no word from the node") in bars(line, "node a")
+    assert (1.002, 6.0, "users of a: served by nobody") in bars(line, "users a")
+
+
+def test_only_srm_that_was_stopped_is_told_apart(tmp_path: Path) -> None:
+    pair = Written(tmp_path).begin()
+    pair.beat("a", 1.0).beat("b", 1.0)
+    pair.a.tell(1.1, "srm.stopped")
+    pair.a.begin(6.0)
+    pair.beat("b", 6.1)
+    line = timeline(read([tmp_path]))
+    assert (1.002, 6.0, "SRM stopped") in bars(line, "node a")
+    assert all(text == "users of a: served by a" for _, _, text in bars(line, "users a"))
+
+
+def test_one_node_alone_has_a_line_too(tmp_path: Path) -> None:
+    pair = split_brain(tmp_path)
+    line = timeline(read([pair.a.journal]))
+    assert line.lanes() == ["node a", "services a"]
+    assert any("the journal of the other node is needed" in note for note in line.notes)
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pair = split_brain(tmp_path)
+    pair.a.tell(6.0, "command.refused", command="</script><script>alert(1)</script>")
+    page = as_html(timeline(read([tmp_path])))
+    assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:)?//", page)
+    assert "@import" not in page
+    assert page.count("</script>") == 2, "a text of a record ends no script"
+    payload = re.search(r'id="payload">(.*?)</script>', page, re.DOTALL)
+    assert payload is not None
+    plain = json.loads(payload[1])
+    assert {"bars", "marks", "beats", "lanes", "notes", "legend"} <= plain.keys()
+
+
+def test_text_and_json_tell_the_same(line: Timeline) -> None:
+    told = as_text(line, "en")
+    assert "6 sent and not heard, seq 3-8, until +8.000 s" in told
+    assert "+5.502 s  node a" in told
+    assert len(as_plain(line)["marks"]) == len(line.marks)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_the_command_writes_each_form(tmp_path: Path, form: str, capsys: Capture) -> None:
+    split_brain(tmp_path / "logs")
+    out = tmp_path / "line"
+    words = ["timeline", str(tmp_path / "logs"), "--format", form, "--output", str(out)]
+    assert main(words) == Exit.OK
+    assert out.stat().st_size > 1000
+    assert "0 damaged, 0 foreign" in capsys.readouterr().err
+
+
+def test_damage_is_counted_and_never_fatal(tmp_path: Path, capsys: Capture) -> None:
+    pair = split_brain(tmp_path)
+    pair.a.raw('{"at_s": 11, "ev').raw("?").raw('{"event": "x", "node": 3}', pair.a.log)
+    with (tmp_path / "faultproxy.jsonl").open("a") as out:
+        out.write('{"event": "toxic.added", "at_s": 9, "proxy": {"a": 1}, "toxic": 3}\n{"ev')
+    assert main(["timeline", str(tmp_path)]) == Exit.OK
+    assert "2 damaged, 2 foreign" in capsys.readouterr().err
+
+
+def test_several_plays_are_not_mixed(tmp_path: Path, capsys: Capture) -> None:
+    split_brain(tmp_path / "one")
+    for name in ("one", "two"):
+        play: dict[str, Any] = {
+            "name": name,
+            "verdict": "passed",
+            "journal": [],
+            "began_s": 0.0,
+            "took_s": 1.0,
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(play))
+    assert main(["timeline", str(tmp_path)]) == Exit.USAGE
+    assert f"2 plays; name the file of one, such as {tmp_path / 'one.json'}" in (
+        capsys.readouterr().err
+    )
+    assert main(["timeline", str(tmp_path / "one.json")]) == Exit.OK
+    assert main(["timeline", str(tmp_path / "one")]) == Exit.OK
+
+
+def test_a_play_is_the_window_and_its_verbs_are_marks(tmp_path: Path) -> None:
+    split_brain(tmp_path / "one")
+    play: dict[str, Any] = {
+        "name": "one",
+        "verdict": "passed",
+        "title": {"en": "Both", "ja": "両方"},
+        "began_s": 2.4,
+        "took_s": 6.4,
+        "journal": [
+            {"at_s": 0.1, "kind": "do", "text": "cut heartbeats"},
+            {"at_s": 0.2, "kind": "seen", "text": "a"},
+            {"at_s": 6.1, "kind": "heal", "text": "all"},
+        ],
+    }
+    (tmp_path / "one.json").write_text(json.dumps(play))
+    line = timeline(read([tmp_path / "one"]))
+    assert (line.title.ja, round(line.span_s, 3)) == ("両方", 7.0)
+    assert bars(line, "story") == [(0.4, 6.4, "cut heartbeats")]
+    assert [mark.text.en for mark in line.marks if mark.lane == "story"] == [
+        "do: cut heartbeats",
+        "heal: all",
+    ]
+
+
+def test_what_is_cut_for_one_play_can_still_be_read(tmp_path: Path) -> None:
+    """The last whole node before, the begin of the proxy's log; nothing else from earlier."""
+    pair = split_brain(tmp_path)
+    pair.a.begin(9.5, boot=False)
+    pair.beat("b", 11.0)
+    text = pair.a.journal.read_text()
+    cut = since(text, 10.5).splitlines()
+    assert '"node"' in cut[0]
+    assert len(cut) < len(text.splitlines()) / 2
+    proxy = since((tmp_path / "faultproxy.jsonl").read_text(), 777.0 + 5.0).splitlines()
+    assert [json.loads(one)["event"] for one in proxy] == [
+        "journal.began",
+        "proxy.changed",
+        "toxic.removed",
+    ]
