@@ -9,6 +9,7 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo lab test chaos hosts wheel package manifests toxiproxy check lint types golden bench lock clean
+.PHONY: help env demo lab test chaos hosts page toxiproxy check lint types golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,6 +32,7 @@ lab: env ## the same pair, left running for you to break
 
 test: env ## all tests that need nothing but Python
 	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos --ignore tests/package
+	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos --ignore tests/page
 
 chaos: env ## every scenario on real processes, through a real Toxiproxy if there is one
 	$(BIN)/srmd lab coverage
@@ -58,6 +60,8 @@ manifests: env .tools/manifests/.ready ## validate deploy/kubernetes against the
 	.tools/manifests/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-manifests.lock
 	@touch $@
+page: env ## the HTML time line in a real browser (needs Chromium)
+	$(BIN)/pytest tests/page
 
 toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
 	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }

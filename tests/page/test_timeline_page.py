@@ -1,0 +1,80 @@
+"""The HTML page of a time line in a real browser: what it draws, and that it asks for nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from srmd.lab.records.page import as_html
+from srmd.lab.records.reading import read
+from srmd.lab.records.timeline import timeline
+from tests.lab.records.test_timeline import split_brain
+
+BROWSER_LIMIT_S = 60.0
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",  # as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,900",
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    split_brain(folder / "logs")
+    file = folder / "line.html"
+    html = as_html(timeline(read([folder / "logs"])))
+    # An error of the script becomes visible in what is drawn.
+    tell = "<script>addEventListener('error', e => document.title = 'ERROR ' + e.message)</script>"
+    file.write_text(html.replace("<style>", f"{tell}<style>", 1))
+    return file
+
+
+def drawn(chromium: str, page: Path, tmp_path: Path, choice: str) -> str:
+    """The document after its script has run."""
+    command = [chromium, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run(
+        [*command, f"{page.as_uri()}#{choice}"],
+        capture_output=True,
+        text=True,
+        timeout=BROWSER_LIMIT_S,
+        check=True,
+    )
+    found = re.search("<title>(.*?)</title>", done.stdout)
+    assert found is not None, done.stdout[:500] + done.stderr[-500:]
+    assert not found[1].startswith("ERROR"), found[1]
+    return done.stdout
+
+
+def test_bars_marks_beats_and_the_list_are_drawn(chromium: str, page: Path, tmp_path: Path) -> None:
+    dom = drawn(chromium, page, tmp_path, "lang=en")
+    assert len(re.findall(r'data-bar="\d+"', dom)) >= 12
+    assert len(re.findall(r'data-mark="\d+"', dom)) >= 6
+    assert len(re.findall(r'data-beat="\d+"', dom)) == 20
+    assert "Normal / Normal</text>" in dom
+    assert "a→b heartbeats: refused</text>" in dom
+    assert dom.count("<tr ") >= 6
+
+
+def test_japanese_is_drawn_when_it_is_chosen(chromium: str, page: Path, tmp_path: Path) -> None:
+    dom = drawn(chromium, page, tmp_path, "lang=ja")
+    assert "標準 / 標準</text>" in dom
+    assert "ハートビート" in dom
+    assert '<html lang="ja">' in dom
+
+
+def test_a_part_of_the_line_shows_only_what_is_in_it(
+    chromium: str, page: Path, tmp_path: Path
+) -> None:
+    dom = drawn(chromium, page, tmp_path, "lang=en&from=9.2&to=9.8")
+    assert "Running in Failed Mode / Unknown</text>" in dom
+    assert "Normal / Normal</text>" not in dom
