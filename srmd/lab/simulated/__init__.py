@@ -4,6 +4,7 @@
     flows       work that waits, as generators
     network     the four directed links, with the toxics of the fault proxy
     services, database, srm, node, pair     the second shell around `srmd.node` and `srmd.core`
+    detection   only beats and deadlines, for weeks and years
     orders      what can be done to a pair
     stage       all of it as a stage of scenarios
 

@@ -1,0 +1,207 @@
+"""A simulated pair with Cisco's timers: exact moments, crashes between two steps, frozen nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from srmd.core.events import PeerDown, PeerHeard
+from srmd.core.states import Reason, Start, State
+from srmd.lab.scenario.phrases import verb
+from srmd.lab.scenario.running import AT_HOME, missing
+from srmd.lab.scenario.stage import VerbFailed, VerbRefused
+from srmd.lab.scenario.verbs import Direction, NodeName
+from srmd.lab.simulated.node import Costs
+from srmd.lab.simulated.orders import Operator
+from srmd.lab.simulated.pair import Pair, Stepped, cisco_defaults
+from srmd.lab.simulated.srm import SOCKET_DATAGRAMS, Srm
+from srmd.store.nodestate import NodeMemory
+from srmd.wire.keys import AuthMode
+
+A, B = NodeName.A, NodeName.B
+TIMEOUT_S, INTERVAL_S = 60.0, 15.0
+BOUND_S = 1000.0
+
+
+class Told:
+    """A pair at home, somebody who breaks it, and what its nodes decided."""
+
+    def __init__(self, seed: int = 1, costs: Costs | None = None) -> None:
+        self.pair = Pair(seed=seed, costs=costs)
+        self.operator = Operator(self.pair)
+        self.steps: list[Stepped] = []
+        self.pair.start()
+        self.until(lambda: not missing(AT_HOME, self.pair.look()))
+        self.run_s(INTERVAL_S)
+        self.pair.watchers.append(self.steps.append)
+
+    def do(self, text: str) -> None:
+        """Returns when it is done."""
+        flow = self.operator.begin(verb(text))
+        self.until(lambda: flow.done)
+        flow.result()
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        give_up_s = self.pair.now_s + BOUND_S
+        while not holds():
+            assert self.pair.now_s < give_up_s, self.pair.look()
+            self.pair.advance(self.pair.now_s + 1)
+
+    def run_s(self, length_s: float) -> None:
+        self.pair.run_until(self.pair.now_s + length_s)
+
+    def downs_s(self, node: NodeName) -> list[float]:
+        """When this node found its peer down."""
+        return [
+            step.at_s
+            for step in self.steps
+            if step.node is node and isinstance(step.event, PeerDown)
+        ]
+
+    def state(self, node: NodeName) -> State | None:
+        half = self.pair.look().half(node)
+        return None if half is None else half[0]
+
+    def srm(self, node: NodeName) -> Srm:
+        boot = self.pair.nodes[node].boot
+        assert boot is not None
+        assert boot.srm is not None
+        return boot.srm
+
+
+def test_a_beat_that_arrives_at_the_deadline_counts() -> None:
+    """15 and 60 tie exactly; the deadline was planned long before the beat."""
+    told = Told()
+    last_s = told.srm(B).beats.detector.since_s
+    told.do("drop next 3 heartbeats a->b")
+    told.run_s(TIMEOUT_S)
+    assert told.downs_s(B) == []
+    heard_s = [
+        step.at_s for step in told.steps if step.node is B and isinstance(step.event, PeerHeard)
+    ]
+    assert heard_s[0] == last_s + TIMEOUT_S
+
+
+def test_without_it_the_peer_is_down_at_that_very_moment() -> None:
+    told = Told()
+    last_s = told.srm(B).beats.detector.since_s
+    told.do("drop next 4 heartbeats a->b")
+    told.run_s(TIMEOUT_S)
+    assert told.downs_s(B) == [last_s + TIMEOUT_S]
+
+
+def test_a_beat_that_waits_unread_at_the_deadline_counts() -> None:
+    """The deadline rings first, and drains the socket before it decides."""
+    told = Told()
+    srm = told.srm(B)
+    deadline_s = srm.beats.deadline_s
+    assert deadline_s is not None
+    told.do("cut heartbeats a->b")
+    told.run_s(deadline_s - told.pair.now_s - 5)
+    told.pair.network.beats[Direction.A_TO_B].receive = srm._socket.append  # it lies there, unread
+    told.do("heal heartbeats a->b")
+    told.srm(A)._beat()
+    told.run_s(10)
+    assert told.downs_s(B) == []
+    assert srm.beats.detector.since_s == deadline_s
+
+
+def test_a_frozen_node_reads_before_it_decides_and_does_not_blame_its_peer() -> None:
+    told = Told()
+    told.do("freeze node b")
+    assert told.pair.look().views[B] is None
+    told.run_s(10 * TIMEOUT_S)
+    told.do("heal")
+    told.operator.heal()
+    told.run_s(1.0)
+    assert told.downs_s(B) == []
+    assert told.state(B) is not None
+
+
+def test_what_reaches_a_frozen_node_is_bounded() -> None:
+    told = Told()
+    told.do("freeze node b")
+    told.run_s(2 * SOCKET_DATAGRAMS * INTERVAL_S)
+    assert len(told.srm(B)._socket) == SOCKET_DATAGRAMS
+
+
+def test_a_crash_before_the_state_is_durable_forgets_the_decision() -> None:
+    told = Told(costs=Costs(save_s=1.0))
+    told.do("failover a")
+    assert told.srm(A).spoken.state is State.FAILING_OVER
+    told.do("kill node b")  # which has decided to take over, and not saved it
+    told.run_s(1.0)
+    memory = told.pair.b.memory
+    assert isinstance(memory, NodeMemory)
+    assert memory.state is State.NORMAL
+
+
+def test_a_restart_of_the_service_is_no_reboot_and_a_crash_is() -> None:
+    told = Told()
+    told.do("terminate node a")
+    assert not told.pair.a.runs
+    told.do("start node a")
+    told.run_s(5.0)
+    assert told.srm(A).node.start is Start.RESTART
+    told.do("kill node a")
+    told.do("start node a")
+    told.run_s(5.0)
+    assert told.srm(A).node.start is Start.REBOOT
+
+
+def test_incarnations_grow_with_every_start_of_srm() -> None:
+    told = Told()
+    before = told.srm(A).host.memory.incarnation
+    told.do("restart srm on a")
+    told.do("kill node a")
+    told.do("start node a")
+    told.run_s(5.0)
+    assert told.srm(A).host.memory.incarnation == before + 2
+
+
+def test_a_refusal_and_a_node_that_does_not_answer_are_told_apart() -> None:
+    told = Told()
+    with pytest.raises(VerbRefused, match="fallback refused: a is in Normal"):
+        told.do("fallback a")
+    told.do("kill node a")
+    with pytest.raises(VerbFailed, match="node a: connection refused"):
+        told.do("failover a")
+    with pytest.raises(VerbFailed, match=r"group\.nam: no such key"):
+        told.do('configure group.nam = "x" on b')
+    with pytest.raises(VerbFailed, match="node b runs already"):
+        told.do("start node b")
+
+
+def test_a_hung_service_is_killed_when_its_checks_have_failed() -> None:
+    told = Told()
+    begun_s = told.pair.now_s
+    told.do("hang service 'Cisco SIP Proxy' on a")
+    boot = told.pair.a.boot
+    assert boot is not None
+    told.until(lambda: not boot.services.critical_ok)
+    health_limit_s = cisco_defaults().services.health_limit_s
+    assert told.pair.now_s - begun_s == pytest.approx(health_limit_s)
+
+
+def test_a_pair_without_digests_runs_as_well() -> None:
+    config = cisco_defaults()
+    off = dataclasses.replace(config.auth, mode=AuthMode.OFF)
+    pair = Pair(dataclasses.replace(config, auth=off), seed=3)
+    pair.start()
+    pair.run_until(TIMEOUT_S)
+    assert not missing(AT_HOME, pair.look())
+
+
+def test_nobody_takes_over_in_a_day_on_which_nothing_happens() -> None:
+    told = Told()
+    told.run_s(24 * 3600.0)
+    assert not [step for step in told.steps if step.changes_state]
+    assert len(told.steps) == 2 * 24 * 3600 / INTERVAL_S
+    assert told.pair.look().half(A) == (State.NORMAL, Reason.NORMAL)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_the_pair_is_at_home_whatever_the_phase_of_its_nodes(seed: int) -> None:
+    assert Told(seed).downs_s(A) == []
