@@ -82,7 +82,9 @@ def test_the_core_imports_nothing_that_knows_the_world() -> None:
     assert not strangers
 
 
-@pytest.mark.parametrize("package", ["srmd.core", "srmd.wire", "srmd.store", "srmd.config"])
+@pytest.mark.parametrize(
+    "package", ["srmd.core", "srmd.wire", "srmd.store", "srmd.config", "srmd.node"]
+)
 def test_what_decides_and_remembers_needs_the_standard_library_only(package: str) -> None:
     assert not foreign(imported_by(*modules(package)))
 
@@ -93,6 +95,12 @@ def test_logging_and_its_neighbours_load_structlog_only_when_they_start() -> Non
 
 def test_a_short_command_starts_without_the_heavy_libraries() -> None:
     assert not {"aiohttp", "structlog", "asyncio"} & top(imported_by("srmd.cli"))
+
+
+def test_the_simulator_loads_nothing_that_waits_or_asks_the_time_of_day() -> None:
+    loaded = imported_by(*modules("srmd.lab.simulated"))
+    assert not {"aiohttp", "asyncio", "socket", "sqlite3", "structlog", "threading"} & top(loaded)
+    assert not [name for name in loaded if name.startswith(("srmd.daemon", "srmd.lab.real"))]
 
 
 def test_the_import_contracts_are_kept() -> None:

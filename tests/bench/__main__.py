@@ -16,7 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from tests.bench import bench_failover, bench_heartbeat, bench_monitor, bench_move, bench_start
+from tests.bench import (
+    bench_failover,
+    bench_heartbeat,
+    bench_monitor,
+    bench_move,
+    bench_simulated,
+    bench_start,
+)
 from tests.bench.figure import Figure, table
 from tests.lab.faultproxy import bench as faultproxy_bench
 
@@ -27,6 +34,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "monitor": bench_monitor.run,
     "start": bench_start.run,
     "proxy": faultproxy_bench.run,
+    "simulated": bench_simulated.run,
 }
 
 

@@ -49,19 +49,14 @@ def listen(
     """Beats at 0, interval, twice the interval and so on, until the sender dies; toxics are in the
     pipeline already.  The receiver has just heard one when it begins."""
     payload = b"beat".ljust(BEAT_BYTES, b".")
-    detector = Detector.begin(
-        interval_s=interval_s,
-        timeout_s=timeout_s,
-        initialization_timeout_s=timeout_s,
-        now_s=0.0,
-    )
     sent, heard, newest = 0, 0, 0
-    silences: list[Silence] = []
+    since_s = 0.0
     down_s: float | None = None
+    silences: list[Silence] = []
     while True:
         beat_s = sent * interval_s
         due_s = math.inf if pipeline.next_due_s is None else pipeline.next_due_s
-        deadline_s = math.inf if down_s is not None else detector.deadline_s(initializing=False)
+        deadline_s = math.inf if down_s is not None else since_s + timeout_s
         now_s = min(beat_s, due_s, deadline_s)
         if now_s > for_s:
             break
@@ -69,7 +64,6 @@ def listen(
             arrived = pipeline.take_due(now_s)
             if now_s == beat_s:
                 sent += 1
-                detector = detector.ticked(now_s)
                 if now_s < dies_s:
                     arrived += pipeline.admit(now_s, payload)
             for datagram in arrived:
@@ -77,11 +71,30 @@ def listen(
                     continue
                 newest, heard = datagram.ordinal, heard + 1
                 if down_s is not None:
-                    silences.append(Silence(detector.since_s, down_s, now_s))
+                    silences.append(Silence(since_s, down_s, now_s))
                     down_s = None
-                detector = detector.heard(now_s)
-        elif detector.ticked(now_s).is_down(now_s, initializing=False):
+                since_s = now_s
+        else:
+            assert _is_down(since_s, now_s, interval_s=interval_s, timeout_s=timeout_s)
             down_s = now_s
     if down_s is not None:
-        silences.append(Silence(detector.since_s, down_s, None))
+        silences.append(Silence(since_s, down_s, None))
     return Listened(sent, heard, tuple(silences))
+
+
+def _is_down(since_s: float, now_s: float, *, interval_s: float, timeout_s: float) -> bool:
+    """What the detector says, of a receiver that was awake all the time.
+
+    It is asked at deadlines alone: between them nothing but its last beat counts.
+    """
+    detector = Detector.begin(
+        interval_s=interval_s,
+        timeout_s=timeout_s,
+        initialization_timeout_s=timeout_s,
+        now_s=since_s,
+    )
+    tick_s = since_s + interval_s
+    while tick_s < now_s:
+        detector = detector.ticked(tick_s)
+        tick_s += interval_s
+    return detector.ticked(now_s).is_down(now_s, initializing=False)
