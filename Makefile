@@ -66,7 +66,7 @@ page: env ## the HTML time line in a real browser (needs Chromium)
 toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
 	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }
 	@mkdir -p .tools/toxiproxy/module
-	GOBIN=$(CURDIR)/.tools/toxiproxy go install -ldflags "-X github.com/Shopify/toxiproxy/v2.Version=$(TOXIPROXY:v%=%)" \
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/.tools/toxiproxy go install -ldflags "-X github.com/Shopify/toxiproxy/v2.Version=$(TOXIPROXY:v%=%)" \
 		github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY) github.com/Shopify/toxiproxy/v2/cmd/cli@$(TOXIPROXY)
 	cd .tools/toxiproxy/module && { test -f go.mod || go mod init scratch; } \
 		&& go get -t github.com/Shopify/toxiproxy/v2@$(TOXIPROXY) \
@@ -96,6 +96,7 @@ lock: ## resolve the dependencies anew: hashes, no addresses
 	$(PYTHON) -m venv .tools/lock
 	.tools/lock/bin/pip install --quiet --disable-pip-version-check uv
 	.tools/lock/bin/uv pip compile pyproject.toml --extra dev $(LOCKED) --output-file requirements-dev.lock
+	.tools/lock/bin/uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements.lock
 	.tools/lock/bin/uv pip compile --group manifests $(LOCKED) --output-file requirements-manifests.lock
 
 clean: ## remove what was made, .venv too

@@ -93,6 +93,12 @@ def parser() -> Parser:
     elsewhere.add_argument(
         "--fault-prefix", metavar="TEXT", default="", help="before heartbeats_a_to_b and the others"
     )
+    elsewhere.add_argument(
+        "--containers",
+        nargs=2,
+        metavar=("NAME_A", "NAME_B"),
+        help="of podman, that the nodes are; without, killing or freezing one is skipped",
+    )
     run.set_defaults(function=_run)
 
     coverage = words.add_parser("coverage", help="which rows which scenarios reach")
@@ -188,6 +194,8 @@ def _stage(options: Options) -> RealStage | ElsewhereStage | SimulatedStage:
 
     if options.faults is not None:
         raise Failure(UNFIT, "--faults: whose proxies are these? give --against URL_A URL_B too")
+    if options.containers is not None:
+        raise Failure(UNFIT, "--containers: where do they answer? give --against URL_A URL_B too")
     return RealStage(seed=options.seed, tell=_say)
 
 
@@ -198,6 +206,8 @@ def _simulated(options: Options) -> SimulatedStage:
         raise Failure(UNFIT, "--against: a pair that runs already is not simulated; leave --stage")
     if options.faults is not None:
         raise Failure(UNFIT, "--faults: the simulated network has no proxies; leave it out")
+    if options.containers is not None:
+        raise Failure(UNFIT, "--containers: simulated nodes are no containers; leave it out")
     seed = secrets.randbelow(SEED_MAX) + 1 if options.seed is None else options.seed
     _say(f"the simulation has seed {seed}: with --seed {seed} everything happens again")
     return SimulatedStage(seed=seed)
@@ -205,6 +215,7 @@ def _simulated(options: Options) -> SimulatedStage:
 
 def _elsewhere(options: Options) -> ElsewhereStage:
     from srmd.config import load
+    from srmd.lab.real.containers import Containers
     from srmd.lab.real.elsewhere import ElsewhereStage
     from srmd.lab.real.network import Network
     from srmd.lab.scenario.configured import timers_of
@@ -223,7 +234,11 @@ def _elsewhere(options: Options) -> ElsewhereStage:
         if options.faults is not None:
             heartbeats_url, control_url = options.faults
             network = Network(heartbeats_url, control_url, options.fault_prefix)
-        return ElsewhereStage(clients, timers_of(load(options.config).config), network)
+        containers = None
+        if options.containers is not None:
+            containers = Containers(dict(zip(NodeName, options.containers, strict=True)), clients)
+        timers = timers_of(load(options.config).config)
+        return ElsewhereStage(clients, timers, network, containers)
     except StageBroken as broken:
         raise Failure(UNFIT, str(broken)) from broken
 

@@ -128,6 +128,12 @@ def test_faults_without_a_pair_are_refused() -> None:
     assert "give --against" in done.stderr
 
 
+def test_containers_without_a_pair_are_refused() -> None:
+    done = run("--containers", "one", "other")
+    assert done.returncode == 2
+    assert "give --against" in done.stderr
+
+
 def test_against_addresses_where_nobody_is_ends_with_2() -> None:
     nobody = "http://127.0.0.1:9"
     done = run("--against", nobody, nobody, "--config", shipped() / "node-a.toml")

@@ -1,6 +1,7 @@
 """A pair that runs already, somewhere: what its API allows can be played there.
 
-With proxies between the nodes, named as ours are, faults of the network can be played there too.
+With proxies between the nodes, named as ours are, faults of the network can be played there too;
+with the containers that the nodes are, power as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from srmd.client import Client, ClientError
+from srmd.lab.real.containers import Containers
 from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.network import Network
@@ -34,7 +36,7 @@ NO_PROXIES = "a pair elsewhere: the proxies between its nodes are not known (--f
 
 
 class ElsewhereStage:
-    """Two nodes by their addresses.  Nothing is started or configured there."""
+    """Two nodes by their addresses.  Nothing is configured there."""
 
     name = "elsewhere"
 
@@ -43,11 +45,18 @@ class ElsewhereStage:
         clients: Mapping[NodeName, Client],
         timers: Mapping[str, float],
         network: Network | None = None,
+        containers: Containers | None = None,
     ) -> None:
-        """Raises StageBroken: both nodes have to answer, and to be a pair; so have the proxies."""
+        """Raises StageBroken: both nodes have to answer, and to be a pair; so have the proxies.
+
+        Containers that do not run are started.
+        """
         self._clients = clients
         self._timers = timers
         self._network = network
+        self._containers = containers
+        if containers is not None:
+            containers.all_run()
         self._ids = self._asked_ids()
         if network is not None:
             network.find()
@@ -77,6 +86,8 @@ class ElsewhereStage:
 
     def prepare(self, settings: Settings) -> None:
         """Users are made where there are none; those that are there are kept."""
+        if self._containers is not None:
+            self._containers.all_run()
         try:
             users = self._clients[NodeName.A].status()["users"]
             if not sum(users["assigned"].values()):
@@ -94,7 +105,7 @@ class ElsewhereStage:
             return None
         if isinstance(verb, NETWORK_FAULTS):
             return None if self._network is not None else NO_PROXIES
-        if isinstance(verb, Power) and verb.action in BY_API:
+        if isinstance(verb, Power) and (verb.action in BY_API or self._containers is not None):
             return None
         return f"a pair elsewhere: {type(verb).__name__} cannot be done over its API"
 
@@ -102,7 +113,7 @@ class ElsewhereStage:
         return time.monotonic()
 
     def look(self) -> Look:
-        return self._looking.look()
+        return self._looking.look(() if self._containers is None else self._containers.silent)
 
     def begin(self, verb: Verb) -> Underway:
         return begun(self._executor, lambda: self._do(verb))
@@ -114,6 +125,8 @@ class ElsewhereStage:
         return begun(self._executor, lambda: network.lift(verb, self._timers))
 
     def heal(self) -> None:
+        if self._containers is not None:
+            self._containers.thaw_all()
         if self._network is not None:
             self._network.heal()
 
@@ -128,6 +141,8 @@ class ElsewhereStage:
             network.do(verb, self._timers)
         elif isinstance(verb, Heal) and network is not None:
             network.heal(verb)
+        elif isinstance(verb, Power) and self._containers is not None:
+            self._containers.do(verb.action, verb.node)
         elif isinstance(verb, Power):
             self._clients[verb.node].power(verb.action.value)
         elif not isinstance(verb, Heal):

@@ -1,0 +1,173 @@
+"""The image alone: what is in it, as whom it runs, how it ends and how it is watched."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from srmd import __version__
+from tests.containers.engine import (
+    COMPOSE,
+    IMAGE,
+    USER_ID,
+    exit_code,
+    in_container,
+    node_alone,
+    pid,
+    podman,
+    state,
+    wait_until,
+)
+
+pytestmark = pytest.mark.usefixtures("up")
+
+BASE = "docker.io/library/python:3.11-slim-bookworm"
+ADDED_BYTES_MAX = 30_000_000
+"""What we and our dependencies add to the base."""
+STOP_LIMIT_S = 5.0
+"""[limits] shutdown_s of the configuration: a stop takes no longer."""
+CONFIG = COMPOSE / "node-a.toml"
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    name = "srmd-test-state"
+    podman("volume", "create", name)
+    yield name
+    podman("volume", "rm", "--force", name)
+
+
+def answers(name: str) -> bool:
+    return podman("exec", name, "srmd", "status", check=False).returncode == 0
+
+
+def test_it_is_small_beside_its_base(capsys: pytest.CaptureFixture[str]) -> None:
+    size, base = (
+        int(podman("image", "inspect", "--format", "{{.Size}}", name).stdout)
+        for name in (IMAGE, BASE)
+    )
+    with capsys.disabled():
+        print(f"\nimage: {size / 1e6:.0f} MB, of which ours {(size - base) / 1e6:.1f} MB")
+    assert size - base < ADDED_BYTES_MAX
+
+
+def test_it_is_this_version_and_has_nothing_to_install_with() -> None:
+    said = podman("run", "--rm", *("--network", "none"), IMAGE, "--version").stdout
+    assert said == f"srmd {__version__}\n"
+    code = "import importlib.util as u; print(u.find_spec('pip'), u.find_spec('hatchling'))"
+    done = podman("run", "--rm", "--network", "none", "--entrypoint", "python", IMAGE, "-c", code)
+    assert done.stdout == "None None\n"
+
+
+def test_a_wrong_configuration_ends_with_10_and_names_key_and_value(tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(CONFIG.read_text().replace("0.0.0.0:20075", "0.0.0.0:99999"))
+    with node_alone("srmd-test", config) as name:
+        assert exit_code(name) == 10
+        assert re.search(r"control\.listen: .*99999", podman("logs", name).stderr)
+
+
+def test_a_missing_configuration_ends_with_10_and_names_the_file(tmp_path: Path) -> None:
+    command = ("run", "--config", "/etc/srmd/other.toml")
+    with node_alone("srmd-test", CONFIG, command=command) as name:
+        assert exit_code(name) == 10
+        assert "/etc/srmd/other.toml: 1 problem" in podman("logs", name).stderr
+
+
+def test_a_second_node_on_the_same_volume_ends_with_12(volume: str) -> None:
+    shared = f"--volume={volume}:/var/lib/srmd"
+    with node_alone("srmd-test", CONFIG, shared) as first:
+        wait_until("the first answers", lambda: answers(first))
+        with node_alone("srmd-test-2", CONFIG, shared) as second:
+            assert exit_code(second) == 12
+        assert state(first) == "running"
+
+
+def test_a_damaged_memory_ends_with_13(volume: str) -> None:
+    where = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", volume).stdout.strip())
+    for file in ("node.json", "node.json.1"):
+        (where / file).write_text("{")
+        os.chown(where / file, USER_ID, USER_ID)
+    os.chown(where, USER_ID, USER_ID)
+    with node_alone("srmd-test", CONFIG, f"--volume={volume}:/var/lib/srmd") as name:
+        assert exit_code(name) == 13
+
+
+@pytest.mark.parametrize("number", ["TERM", "INT"])
+def test_it_ends_with_0_and_in_time_when_it_is_told(number: str) -> None:
+    with node_alone("srmd-test", CONFIG) as name:
+        wait_until("it answers", lambda: answers(name))
+        told_s = time.monotonic()
+        podman("kill", "--signal", number, name)
+        assert exit_code(name) == 0
+        assert time.monotonic() - told_s < STOP_LIMIT_S
+        assert '"event": "node.stopped"' in podman("logs", name).stdout
+
+
+def test_it_ends_with_0_when_it_is_told_while_it_still_starts() -> None:
+    """Process 1 ignored a SIGTERM before its imports were done; podman killed it after 10 s, with
+    137.  Now its first act is to listen to that signal."""
+
+    def listens() -> bool:
+        status = Path(f"/proc/{pid(name)}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+    with node_alone("srmd-test", CONFIG) as name:
+        wait_until("it has a handler", listens)
+        told_s = time.monotonic()
+        podman("kill", "--signal", "TERM", name)
+        assert exit_code(name) == 0
+        assert time.monotonic() - told_s < STOP_LIMIT_S
+
+
+def test_it_is_healthy_as_long_as_it_answers() -> None:
+    with node_alone("srmd-test", CONFIG) as name:
+        check = ("healthcheck", "run", name)
+        wait_until("it is healthy", lambda: podman(*check, check=False).returncode == 0)
+        os.kill(pid(name), signal.SIGSTOP)
+        try:
+            assert podman(*check, check=False).returncode == 1
+        finally:
+            os.kill(pid(name), signal.SIGCONT)
+        wait_until("it is healthy again", lambda: podman(*check, check=False).returncode == 0)
+
+
+def test_it_leaves_no_zombie_when_services_and_their_guards_are_killed() -> None:
+    """It is process 1: what its children leave behind is its own to bury."""
+
+    def processes() -> dict[int, tuple[str, str]]:
+        rows = podman("top", name, "hpid", "state", "args").stdout.splitlines()[1:]
+        split = [row.split(None, 2) for row in rows]
+        return {
+            int(number): (kind, command)
+            for number, kind, command in split
+            if number.isdigit()  # podman writes ? for one that has just gone
+        }
+
+    def of(program: str) -> set[int]:
+        return {number for number, (_, command) in processes().items() if program in command}
+
+    def gone(killed: set[int]) -> bool:
+        return not killed & set(processes())
+
+    with node_alone("srmd-test", CONFIG) as name:
+        for victim in ("service_program.py", "guard.py"):
+            wait_until("services run", lambda: len(of("guard.py")) >= 3)
+            killed = of(f"{victim} ")
+            assert killed
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
+            wait_until(f"each {victim} is gone", partial(gone, killed))
+        wait_until(
+            "no zombie is left", lambda: "Z" not in [kind for kind, _ in processes().values()]
+        )
+        assert state(name) == "running"
+        assert in_container(name, "import os; print(os.getuid())") == f"{USER_ID}\n"
