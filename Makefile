@@ -6,10 +6,11 @@ BIN := .venv/bin
 TOXIPROXY := v2.12.0
 KUBERNETES := 1.37.0
 READY := .venv/.ready
+# Tests with a target of their own, because they need more than Python.
+FURTHER := chaos containers netns package page
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lab test chaos hosts wheel package manifests toxiproxy check lint types golden bench lock clean
-.PHONY: help env demo lab test chaos hosts page toxiproxy check lint types golden bench lock clean
+.PHONY: $(shell sed -n 's/^\([a-z]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,8 +32,7 @@ lab: env ## the same pair, left running for you to break
 	$(BIN)/python -m srmd.lab.demo --stay
 
 test: env ## all tests that need nothing but Python
-	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos --ignore tests/package
-	$(BIN)/pytest --ignore tests/netns --ignore tests/chaos --ignore tests/page
+	$(BIN)/pytest $(FURTHER:%=--ignore tests/%)
 
 chaos: env ## every scenario on real processes, through a real Toxiproxy if there is one
 	$(BIN)/srmd lab coverage
@@ -41,6 +41,10 @@ chaos: env ## every scenario on real processes, through a real Toxiproxy if ther
 
 hosts: env ## a pair on two hosts (network namespaces; needs root, iproute2 and nftables)
 	$(BIN)/pytest tests/netns
+
+containers: env ## a pair in podman's containers, in a network of its own (needs root, podman, mmdebstrap)
+	.ci/podman deploy/containers build
+	.ci/podman unshare --net sh -c 'ip link set lo up && exec $(BIN)/pytest tests/containers'
 
 wheel: env ## sdist, and from it the wheel, in dist/; the same bytes each time
 	rm -rf dist build
@@ -96,7 +100,7 @@ lock: ## resolve the dependencies anew: hashes, no addresses
 	$(PYTHON) -m venv .tools/lock
 	.tools/lock/bin/pip install --quiet --disable-pip-version-check uv
 	.tools/lock/bin/uv pip compile pyproject.toml --extra dev $(LOCKED) --output-file requirements-dev.lock
-	.tools/lock/bin/uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements.lock
+	.tools/lock/bin/uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements-runtime.lock
 	.tools/lock/bin/uv pip compile --group manifests $(LOCKED) --output-file requirements-manifests.lock
 
 clean: ## remove what was made, .venv too

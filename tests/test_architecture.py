@@ -138,7 +138,7 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("name, least", [("dev", 20), ("manifests", 5)])
+@pytest.mark.parametrize("name, least", [("dev", 20), ("manifests", 5), ("runtime", 5)])
 def test_the_lock_files_have_hashes_and_no_addresses(name: str, least: int) -> None:
     lock = (ROOT / f"requirements-{name}.lock").read_text(encoding="utf-8")
     assert "://" not in lock
