@@ -205,3 +205,27 @@ def test_nobody_takes_over_in_a_day_on_which_nothing_happens() -> None:
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_the_pair_is_at_home_whatever_the_phase_of_its_nodes(seed: int) -> None:
     assert Told(seed).downs_s(A) == []
+
+
+def test_who_heeds_changes_can_add_up_the_time_without_service() -> None:
+    """What a sweep measures: user-seconds in which nobody served a user."""
+    told = Told()
+    told.do("add 10 users")
+    told.run_s(2 * INTERVAL_S)
+    pair = told.pair
+    since_s, unserved, unserved_user_s = pair.now_s, 0, 0.0
+
+    def heed() -> None:
+        nonlocal since_s, unserved, unserved_user_s
+        unserved_user_s += unserved * (pair.now_s - since_s)
+        look = pair.look()
+        served = sum(view.served or 0 for view in look.views.values() if view is not None)
+        since_s, unserved = pair.now_s, sum(look.assigned.values()) - served
+
+    pair.on_change.append(heed)
+    died_s = pair.now_s
+    told.do("kill node b")
+    told.until(lambda: told.state(A) is State.BACKUP)
+    assert told.downs_s(A) == [pytest.approx(died_s + TIMEOUT_S, abs=INTERVAL_S)]
+    assert unserved == 0
+    assert unserved_user_s == pytest.approx(5 * (pair.now_s - died_s), rel=0.02)
