@@ -188,8 +188,12 @@ class Database:
     async def _close(self) -> None:
         database, self._database = self._database, None
         if database is not None:
-            with suppress(DatabaseDown):  # its thread hangs; what it does there ends with it
-                await self._in_thread(database.close)
+            # Unlike other work this is done late rather than never: a thread that hangs would leave
+            # the file open.
+            closing = asyncio.wrap_future(self._thread.submit(database.close))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALL_LIMIT_S):
+                    await asyncio.shield(closing)
 
     def _apply_faults(self) -> None:
         if self._database is None:
