@@ -46,7 +46,8 @@ def draw_users(made: Timeline, nodes: Histories) -> None:
     for at_s, name, point in sorted(moments, key=lambda one: one[0]):
         holders[name].node = None if point is None else point.node
         if point is not None:
-            _place(holders, name, other(names, name), point)
+            _place(holders[name], name, other(names, name), point)
+        _exchange(holders)
         if any(holder.node is None and not holder.placement for holder in holders.values()):
             continue  # not both of them are known yet
         for home in names:
@@ -61,25 +62,31 @@ def draw_users(made: Timeline, nodes: Histories) -> None:
     ]
 
 
-def _place(holders: dict[str, _Holder], me: str, peer: str, point: Point) -> None:
-    """What this point tells of the placement: at first by the state, then by ended moves, and by
-    those of a peer that is heard."""
-    holder, node = holders[me], point.node
+def _place(holder: _Holder, me: str, peer: str, point: Point) -> None:
+    """What this point tells of the placement: at first by the state, then by moves that ended."""
+    node, taken = point.node, point.taken
     if not holder.placement:
         here = node.state in {State.BACKUP, State.TAKING_OVER}
         there = node.state in {State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN}
         for home in (me, peer):
             holder.placement[home] = (0, "", me if here else peer if there else home)
-    taken = point.taken
-    if taken is None:
+    if taken is None or not isinstance(taken.event, UsersMoved):
         return
-    if isinstance(taken.event, UsersMoved) and taken.event.op == taken.before.op:
+    if taken.event.op == taken.before.op:
         to_here = taken.before.state in {State.TAKING_OVER, State.BACKUP}
         for home in (me, peer):
             holder.placement[home] = (taken.event.op, me, me if to_here else home)
-    if node.contact is Contact.HEARD:
-        for home, row in holders[peer].placement.items():
-            holder.placement[home] = max(row, holder.placement[home])
+
+
+def _exchange(holders: Mapping[str, _Holder]) -> None:
+    """Nodes that hear each other tell each other of their placements at once."""
+    known = list(holders.values())
+    if not all(one.node is not None and one.node.contact is Contact.HEARD for one in known):
+        return
+    for home in known[0].placement:
+        newest = max(one.placement[home] for one in known)
+        for one in known:
+            one.placement[home] = newest
 
 
 def _served_by(home: str, holders: Mapping[str, _Holder]) -> str:

@@ -51,6 +51,7 @@ from srmd.store.database import AssignmentMode, DatabaseDown, UserDatabaseError
 from srmd.store.nodestate import NodeMemory
 from srmd.wire import control as messages
 from srmd.wire.codec import MalformedMessage
+from srmd.wire.heartbeat import Heartbeat
 from srmd.wire.rejected import Rejected
 
 POWER_DELAY_S: Final = 0.05
@@ -102,6 +103,8 @@ class World:
     costs: Costs
     send_beat: Callable[[bytes], None]
     send_call: Callable[[Request], Outcome[Answer]]
+    sent: Callable[[Heartbeat], None]
+    heard: Callable[[Heartbeat], None]
     stepped: Callable[[Node, Event, Step], None]
     changed: Callable[[], None]
 
@@ -311,6 +314,12 @@ class ServerBoot:
 
         self.life.after(self._world.costs.save_s, written)
         return durable
+
+    def sent(self, heartbeat: Heartbeat) -> None:
+        self._world.sent(heartbeat)
+
+    def heard(self, heartbeat: Heartbeat) -> None:
+        self._world.heard(heartbeat)
 
     def stepped(self, before: Node, event: Event, result: Step) -> None:
         self._world.stepped(before, event, result)

@@ -28,6 +28,7 @@ from srmd.lab.simulated.network import Network
 from srmd.lab.simulated.node import Costs, SimulatedNode, World
 from srmd.node.commands import shown_peer
 from srmd.secret import Secret
+from srmd.wire.heartbeat import Heartbeat
 
 SECRET_BYTES: Final = 32
 PHASE_STEPS_PER_S: Final = 1024
@@ -51,7 +52,20 @@ class Stepped:
         return (before.state, before.reason) != (after.state, after.reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A node has sent a heartbeat, or heard one of its peer."""
+
+    at_s: float
+    node: NodeName
+    sent: bool
+    incarnation: int
+    """Of the sender, as `seq`."""
+    seq: int
+
+
 Watcher = Callable[[Stepped], None]
+BeatWatcher = Callable[[Beat], None]
 
 
 @cache
@@ -81,6 +95,8 @@ class Pair:
         self.network = Network(self.moments, seed, self.costs.latency_s)
         self.watchers: list[Watcher] = []
         """Hear of each decision, as it is made."""
+        self.beat_watchers: list[BeatWatcher] = []
+        """Hear of each heartbeat that is sent, and of each that is heard."""
         self.on_change: list[Callable[[], None]] = []
         """Called when what is seen of a node may have changed."""
         self._changes = 0
@@ -144,10 +160,18 @@ class Pair:
             costs=self.costs,
             send_beat=self.network.beats[way].send,
             send_call=self.network.calls[way].call,
+            sent=lambda heartbeat: self._beat(name, heartbeat, sent=True),
+            heard=lambda heartbeat: self._beat(name, heartbeat, sent=False),
             stepped=lambda before, event, result: self._stepped(name, before, event, result),
             changed=self._changed,
         )
         return SimulatedNode(name, config, world)
+
+    def _beat(self, name: NodeName, heartbeat: Heartbeat, *, sent: bool) -> None:
+        if self.beat_watchers:
+            beat = Beat(self.now_s, name, sent, heartbeat.incarnation, heartbeat.seq)
+            for watcher in self.beat_watchers:
+                watcher(beat)
 
     def _stepped(self, name: NodeName, before: Node, event: Event, result: Step) -> None:
         if self.watchers:

@@ -71,6 +71,12 @@ class Host(Protocol):
     def stored(self, memory: NodeMemory) -> Outcome[None]:
         """Make the memory durable."""
 
+    def sent(self, heartbeat: Heartbeat) -> None:
+        """A heartbeat of ours went to the network."""
+
+    def heard(self, heartbeat: Heartbeat) -> None:
+        """One of the peer was good and new."""
+
     def stepped(self, before: Node, event: Event, result: Step) -> None:
         """An event was decided on."""
 
@@ -191,6 +197,7 @@ class Srm:
         )
         if self._resolved:
             version = self.config.heartbeat.protocol_version
+            host.sent(heartbeat)
             host.send_beat(encode(heartbeat, self.keyring, version=version))
         return heartbeat
 
@@ -213,6 +220,7 @@ class Srm:
                 self._mismatched(result.mismatch)
 
     def _heard(self, heartbeat: Heartbeat) -> None:
+        self.host.heard(heartbeat)
         mismatch = self.reports.mismatch
         events = self.reports.heard(heartbeat, self.node)
         if heartbeat.hears_incarnation > self.host.memory.incarnation:

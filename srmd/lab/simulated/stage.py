@@ -13,6 +13,7 @@ from srmd.lab.scenario.stage import Look, StageBroken
 from srmd.lab.scenario.story import Settings
 from srmd.lab.scenario.verbs import NETWORK_FAULTS, Verb
 from srmd.lab.simulated.flows import Outcome
+from srmd.lab.simulated.journals import Journals
 from srmd.lab.simulated.node import Costs
 from srmd.lab.simulated.orders import Operator
 from srmd.lab.simulated.pair import Pair, Stepped, cisco_defaults
@@ -40,6 +41,7 @@ class SimulatedStage:
         self._costs = costs or Costs()
         self._pair: Pair | None = None
         self._operator: Operator | None = None
+        self._journals: Journals | None = None
         self._decisions: deque[str] = deque(maxlen=HISTORY_MAX)
 
     def __enter__(self) -> Self:
@@ -79,6 +81,7 @@ class SimulatedStage:
         self._step_s = self._timers["keep_alive_interval"] / LOOKS_PER_INTERVAL
         self._pair = pair = Pair(config, seed=self._seed, costs=self._costs)
         pair.watchers.append(self._note)
+        self._journals = Journals(pair)
         self._operator = Operator(pair)
         pair.start()
         limit_s = pair.now_s + 2 * self._timers["initialization_keep_alive_timeout"]
@@ -91,7 +94,9 @@ class SimulatedStage:
         self._until_at_home(limit_s + self._timers["keep_alive_timeout"], users.count)
 
     def evidence(self) -> dict[str, str]:
-        return {"decisions.log": "".join(f"{line}\n" for line in self._decisions)}
+        decisions = "".join(f"{line}\n" for line in self._decisions)
+        journals = self._journals.texts() if self._journals is not None else {}
+        return {"decisions.log": decisions, **journals}
 
     def cannot(self, verb: Verb) -> str | None:  # noqa: ARG002 -- other stages look at it
         """Everything can be done here."""
