@@ -199,9 +199,13 @@ def _read_file(file: Path, found: Records, journal: list[Item], proxy: list[Reco
 
 def _read_whole(file: Path, found: Records) -> None:
     """A file that is one object: a play, or what its stage tells of itself."""
-    found.lines_count += 1
     place = Place(str(file), 1)
-    raw, wrong = _parsed(file.read_text(encoding="utf-8", errors="replace"))
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as failed:
+        raise Unusable(f"{file}: {failed.strerror}") from failed
+    found.lines_count += 1
+    raw, wrong = _parsed(text)
     if wrong is not None or raw is None:
         found.damaged.append(Problem(place, wrong or "not an object"))
     elif isinstance(raw.get("journal"), list) and "verdict" in raw:
