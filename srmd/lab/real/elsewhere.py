@@ -85,7 +85,11 @@ class ElsewhereStage:
         return None
 
     def prepare(self, settings: Settings) -> None:
-        """Users are made where there are none; those that are there are kept."""
+        """Users are made where there are none; those that are there are kept.
+
+        Faults that an interrupted run has left are healed.
+        """
+        self.heal()
         if self._containers is not None:
             self._containers.all_run()
         try:
