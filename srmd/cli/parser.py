@@ -186,6 +186,13 @@ def root() -> Parser:
     )
     _program(
         words,
+        "sweep",
+        "other timers, worse lines: what would come of it in years",
+        module="sweep",
+        program="srmd.cli.sweep",
+    )
+    _program(
+        words,
         "lab",
         "a pair to break on purpose, and scenarios that do",
         module="lab",
