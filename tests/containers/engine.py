@@ -41,9 +41,13 @@ def missing() -> str | None:
     """Why no containers can be run here; None when they can."""
     if os.geteuid() != 0:
         return "root is needed"
-    for program in ("podman", "podman-compose", "nft"):
+    for program, package in {"podman": "podman", "nft": "nftables"}.items():
         if shutil.which(program) is None:
-            return f"{program} is not on the PATH: run `make containers`"
+            return f"{program} is not on the PATH: apt-get install {package}"
+    if not (ROOT / ".tools" / "toxiproxy" / "server").exists():
+        return "there is no Toxiproxy: run `make toxiproxy`"
+    if shutil.which("podman-compose") is None:
+        return "podman-compose is not on the PATH: run `make containers`"
     if has_default_route():
         return "this is the machine's own network, which stays untouched: run `make containers`"
     if podman("image", "exists", IMAGE, check=False).returncode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,17 @@ def test_a_scenario_passes_against_the_containers(
     plays = [json.loads(play.read_text()) for play in tmp_path.glob("*.json")]
     assert plays
     assert {play["verdict"] for play in plays} == {"passed"}, done.stdout
+
+
+def test_the_time_line_of_what_was_played_last_has_both_nodes_the_link_and_the_story(
+    pair: Pair,
+) -> None:
+    script("run", str(SCENARIOS / "row-16-network-cut.toml"), "--quiet")
+    lines = script("timeline").stdout.splitlines()
+    assert lines[0].startswith("The network between the nodes is cut: ")
+    for lane in ("story", "node a", "node b", "users a", "link"):
+        assert any(re.match(rf"\s+[+-][\d.]+ s  {lane}\b", line) for line in lines), lane
+    assert any("verdict: passed" in line for line in lines)
 
 
 def test_control_calls_run_through_the_real_toxiproxy(pair: Pair) -> None:
