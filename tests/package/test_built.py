@@ -60,10 +60,12 @@ def test_the_wheel_has_all_files_of_the_package_and_of_the_examples(built: Built
     assert {name for name in inside - names if not metadata.match(name)} == set()
 
 
-def test_manual_and_completion_are_where_the_system_looks_for_them(built: Built) -> None:
+def test_manual_completion_and_units_are_where_the_system_looks_for_them(built: Built) -> None:
     prefix = f"srmd-{__version__}.data/data/"
     found = {name for name in files(built.wheel) if name.startswith(prefix)}
-    assert found == {prefix + name for name in SHARED}
+    units = {f"lib/systemd/system/{unit.name}" for unit in (ROOT / "deploy/systemd").iterdir()}
+    shared = {*SHARED, *units, "share/doc/srmd/README.md"}
+    assert found == {prefix + name for name in shared}
 
 
 def test_the_sdist_has_what_the_tests_and_the_guides_need(built: Built) -> None:
