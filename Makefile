@@ -7,7 +7,7 @@ TOXIPROXY := v2.12.0
 KUBERNETES := 1.37.0
 READY := .venv/.ready
 # Tests with a target of their own, because they need more than Python.
-FURTHER := chaos containers netns package page systemd
+FURTHER := chaos containers netns package page systemd vms
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -73,6 +73,9 @@ page: env ## the HTML time line in a real browser (needs Chromium)
 
 systemd: env ## the units and the guide on two booted Debian containers (needs root and a few packages)
 	$(BIN)/pytest tests/systemd
+
+vms: env ## a pair on two virtual machines (QEMU; needs root and a few packages)
+	$(BIN)/pytest tests/vms
 
 toxiproxy: ## build the real Toxiproxy, its CLI and tests, and fetch npm's client, into .tools
 	@command -v go >/dev/null || { echo "make toxiproxy: go is not on the PATH; install Go 1.23 or newer" >&2; exit 1; }

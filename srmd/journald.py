@@ -28,9 +28,17 @@ class JournalSocket:
     """journald, as an outlet of `line_writer`: a record is lost while there is no journald."""
 
     def __init__(self, path: str = SOCKET) -> None:
+        """Raises OSError when nobody listens there."""
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(SEND_LIMIT_S)
+        try:
+            # Only to ask: a socket that stays connected would not outlive a journald.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+                asking.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
 
     def write(self, line: bytes) -> bool:
         try:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from srmd.config import LogConfig, LogFormat
+from srmd.journald import SOCKET as JOURNALD
 from srmd.journald import JournalSocket, is_journal
 from srmd.journald import record as journal_record
 from srmd.line_writer import CLOSE_LIMIT_S, Descriptor, LineWriter, Outlet, RotatedFile
@@ -255,7 +256,7 @@ def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
     outlet: Outlet
     form = _form(config, fd)
     if form is LogFormat.JOURNALD:
-        outlet = JournalSocket()
+        outlet = _opened_journald()
     elif config.file is None:
         outlet = Descriptor(fd)
     else:
@@ -439,6 +440,16 @@ def _opened(what: str, path: Path, max_bytes: int) -> RotatedFile:
     except OSError as failed:
         why = failed.strerror or str(failed)
         raise LogError(f"{what}: {path}: {why}; name a file that can be written") from failed
+
+
+def _opened_journald() -> JournalSocket:
+    try:
+        return JournalSocket()
+    except OSError as failed:
+        way_out = "use auto or json where systemd's journal does not run"
+        raise LogError(
+            f"log.format: journald: {JOURNALD}: {failed.strerror}; {way_out}"
+        ) from failed
 
 
 class _Lines:

@@ -13,6 +13,7 @@ import pytest
 from srmd import journald, log
 from srmd.config import LogConfig, LogFormat
 from srmd.journald import RECORD_BYTES_MAX, VALUE_BYTES_MAX, JournalSocket, field_name, record
+from srmd.log import LogError
 
 BOUND_S = 10.0
 
@@ -69,11 +70,19 @@ def test_a_traceback_is_one_record_of_many_lines(journal: socket.socket) -> None
     assert fields["MESSAGE"].splitlines() == ["srm.failed [a]", "ValueError: why"]
 
 
-def test_without_a_journald_records_are_lost_and_counted(
+def test_without_a_journald_the_log_does_not_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "JournalSocket", lambda: JournalSocket(str(tmp_path / "nobody")))
+    with pytest.raises(LogError, match=r"log\.format: journald: .*; use auto or json"):
+        log.start(LogConfig(format=LogFormat.JOURNALD), "a")
+
+
+def test_while_journald_is_away_records_are_lost_and_counted(
+    journal: socket.socket, tmp_path: Path
+) -> None:
     running = log.start(LogConfig(format=LogFormat.JOURNALD), "a")
+    (tmp_path / "socket").unlink()
     running.get().warning("peer.down", silent_s=60.2)
     assert running.close()
     assert running.dropped == 1

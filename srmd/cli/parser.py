@@ -203,6 +203,11 @@ def root() -> Parser:
 
 def _run(run: Parser) -> None:
     run.add_argument("--config", required=True, metavar="FILE", help="the node's TOML file")
+    run.epilog = (
+        "signals:\n"
+        "  SIGTERM, SIGINT  stop; the peer is not told, as when the service restarts\n"
+        "  SIGPWR           the machine goes down; the peer is told, and takes over at once"
+    )
     _does(run, "commands", "run")
 
 
