@@ -70,14 +70,22 @@ class Client:
     """One node's API.  Every method raises Unreachable, Rejected or Unauthorized."""
 
     # No dataclass: they load half of `inspect`, which a short command would wait for.
-    __slots__ = ("timeout_s", "token", "url")
+    __slots__ = ("ca", "timeout_s", "token", "url")
 
     def __init__(
-        self, url: str, token: Secret | None = None, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        url: str,
+        token: Secret | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        ca: str | None = None,
     ) -> None:
-        """Raises BadAddress."""
+        """`ca`: the PEM file that an https node is judged by; None: the CAs of this machine.
+
+        Raises BadAddress.
+        """
         _parts(url)
         self.url = url
+        self.ca = ca
         self.token = token
         self.timeout_s = timeout_s
 
@@ -201,9 +209,7 @@ class Client:
     def _exchange(
         self, method: str, path: str, body: Json | bytes | None, timeout_s: float
     ) -> tuple[int, bytes]:
-        scheme, host, port = _parts(self.url)
-        kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-        connection = kind(host, port, timeout=timeout_s)
+        connection = self._connection(timeout_s)
         sent = json.dumps(body).encode() if isinstance(body, Mapping) else body
         try:
             connection.request(method, path, body=sent, headers=self._headers(body))
@@ -215,12 +221,24 @@ class Client:
             why = f"it does not speak HTTP as srmd does ({type(failed).__name__})"
             raise Unreachable(self.url, why) from failed
         except OSError as failed:
-            raise Unreachable(self.url, (failed.strerror or str(failed)).lower()) from failed
+            raise Unreachable(self.url, _why(failed)) from failed
         finally:
             connection.close()
         if len(raw) > ANSWER_BYTES_MAX:
             raise Unreachable(self.url, f"an answer of more than {ANSWER_BYTES_MAX} bytes")
         return response.status, raw
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        scheme, host, port = _parts(self.url)
+        if scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        import ssl  # a plain node does not wait for it
+
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except OSError as failed:
+            raise BadAddress(f"--ca {self.ca}: {_why(failed)}; a PEM file with a CA") from failed
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
     def _headers(self, body: Json | bytes | None) -> dict[str, str]:
         headers = {"Accept": "application/json", "Connection": "close"}
@@ -243,3 +261,10 @@ def _parts(url: str) -> tuple[str, str, int]:
     if parts.scheme not in ("http", "https") or not parts.hostname or bad_name:
         raise BadAddress(f"{url}: {right}")
     return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+
+
+def _why(failed: OSError) -> str:
+    # A certificate that is not believed has its reason here; ssl is not imported to ask its type.
+    if verdict := getattr(failed, "verify_message", None):
+        return f"its certificate is not believed ({verdict}); name its CA by --ca"
+    return (getattr(failed, "reason", None) or failed.strerror or str(failed)).lower()

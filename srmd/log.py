@@ -204,6 +204,16 @@ EVENTS: dict[str, EventInfo] = {
         "Start it again when the work that needed it is done.",
         "warning",
     ),
+    "tls.expires": EventInfo(
+        "A certificate of the pair ends soon, or has ended; then control calls fail.",
+        "Put new files in the place of the old ones and restart SRM, one node after the other.",
+        "warning",
+    ),
+    "tls.refused": EventInfo(
+        "Somebody connected to the control port without the TLS that is expected.",
+        "If it was your peer or your command, compare [tls] on both nodes, or name the CA by --ca.",
+        "warning",
+    ),
     "users.imported": EventInfo("Users were imported into the database."),
     "users.moved": EventInfo("The users live where the operation wanted them."),
     "users.replicated": EventInfo("Changes to users came from the peer."),

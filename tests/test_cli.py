@@ -709,7 +709,9 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     unheard["peer"].update(heard=False, beats_missed=4, seconds_to_peer_down=1.0)
     unheard["services"][0]["critical"] = False
     deaf = status(NORMAL, NORMAL)
-    deaf["peer"].update(hears_us=False)
+    deaf["peer"].update(hears_us=False, control_reachable=False, control_error="refused")
+    ends = ({"whose": "node", "at": "x", "days_left": days} for days in (40, 3, -1))
+    deaf["tls"] = {"refused": 0, "certificates": list(ends)}
     unknown = status(NORMAL, NORMAL)
     unknown["peer"].update(silent_s=None)
     never = status(NORMAL, NORMAL)

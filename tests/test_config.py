@@ -544,7 +544,7 @@ def test_a_secret_under_a_misspelt_key_is_not_repeated(tmp_path: Path) -> None:
         (
             "control.tokn",
             "(a text)",
-            "no such key; did you mean token? (one of listen, call_timeout_s, token)",
+            "no such key; did you mean token? (one of listen, call_timeout_s, token, old_token)",
         )
     ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from srmd import tls
 from srmd.cli import Exit, init, main
 from srmd.client import Client, ClientError
 from srmd.config import DEMO_KEY, DEMO_TOKEN, Config, load
@@ -127,6 +128,32 @@ def test_each_pair_has_secrets_of_its_own_that_only_the_owner_reads(tmp_path: Pa
     assert load(tmp_path / "one" / "node-a" / "node.toml").warnings[1:] == ()  # of Cisco's 60 s
 
 
+def test_with_tls_each_node_has_a_certificate_and_the_ca_is_kept_apart(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    words = ("--tls", "--tls-days", "9", "--group", "g", "--addresses", "192.0.2.11", "host-b")
+    a, b = made(tmp_path, *words)
+    assert a.peer.control == "https://host-b:20075"
+    assert f"keep {tmp_path}/ca off both hosts" in capsys.readouterr().out
+    for config in (a, b):
+        assert config.tls.files is not None
+        certificate = tls.read(*config.tls.files).certificate
+        assert certificate.names == (f"srmd://g/{config.node.id}",)
+        assert abs(certificate.not_after_s - time.time() - 9 * tls.DAY_S) < tls.DAY_S
+    assert {path.name for path in (tmp_path / "ca").iterdir()} == {"ca.crt", "ca.key"}
+    for path in tmp_path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_without_the_library_for_certificates_it_is_said_how_to_get_it(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "srmd.cli.certificates", None)
+    assert main(["init", str(tmp_path / "pair"), "--tls"]) == Exit.FAILED
+    assert "pip install 'srmd[tls]'" in capsys.readouterr().err
+    assert not (tmp_path / "pair").exists()
+
+
 def test_no_secret_is_printed(tmp_path: Path, capsys: Capture) -> None:
     made(tmp_path)
     told = capsys.readouterr().out
@@ -177,6 +204,8 @@ def test_a_write_that_fails_takes_back_what_was_written(
         (["--addresses", "192.0.2.1", "localhost"], "--addresses: localhost: no other host"),
         (["--state-dir", ""], "--state-dir: '': the name of a folder"),
         (["--state-dir", "/var/lib/srmd"], "--state-dir: /var/lib/srmd: both nodes are on one"),
+        (["--tls", "--tls-days", "0"], "--tls-days: 0: days from 1 to 3650"),
+        (["--tls", "--tls-days", "soon"], "--tls-days: soon: days from 1 to 3650"),
         (["--timers", "slow"], "timers: slow: one of cisco, fast"),
     ],
 )
@@ -209,11 +238,13 @@ def running(*files: Path) -> Iterator[None]:
                 node.wait()
 
 
-def test_a_pair_started_from_new_files_becomes_normal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [[], ["--tls"]], ids=["plain", "tls"])
+def test_a_pair_started_from_new_files_becomes_normal(tmp_path: Path, words: list[str]) -> None:
     # Addresses of this process alone, so that the well-known ports are free.
     net = f"127.{1 + (id(tmp_path) >> 4) % 250}.{1 + time.monotonic_ns() % 250}"
-    a, _ = made(tmp_path, "--timers", "fast", "--addresses", f"{net}.1", f"{net}.2")
-    client = Client(f"http://{a.control.listen}", a.control.token)
+    a, _ = made(tmp_path, "--timers", "fast", "--addresses", f"{net}.1", f"{net}.2", *words)
+    scheme, ca = ("https", str(a.tls.ca)) if words else ("http", None)
+    client = Client(f"{scheme}://{a.control.listen}", a.control.token, ca=ca)
     shown: object = None
     with running(*(tmp_path / f"node-{name}" / "node.toml" for name in "ab")):
         give_up_s = time.monotonic() + LIMIT_S

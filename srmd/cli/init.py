@@ -6,8 +6,8 @@ The text is that of the shipped examples, with our values in the place of theirs
 is explained once.  Both nodes get the same key, because it is what they share, and the same token:
 one administrator commands the pair, and who has taken one host has the key of both anyway.
 
-What another feature wants in the folders (certificates, say) it adds to `_folder_of`: a file is a
-name and its text, a setting a place in the template and its value.
+With --tls there are a certificate, its key and the CA in each folder, and the CA's own key in
+DIR/ca, which no node needs: it belongs where it is kept until certificates are renewed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srmd.cli.asking import Options
 from srmd.cli.exits import Exit, Failure
 from srmd.config import Address, ControlConfig, HeartbeatConfig, shipped
 from srmd.config.reading import NAME_RIGHT, is_name, parse_address
+from srmd.tls import node_uri
+
+if TYPE_CHECKING:
+    from srmd.cli.certificates import Authority
 
 CONFIG_FILE = "node.toml"
 KEY_FILE = "k1.key"
@@ -35,6 +40,12 @@ CONTROL_PORT = ControlConfig.listen.port
 KEY_BYTES = 32
 TOKEN_BYTES = 32
 ALL_ADDRESSES = "0.0.0.0"
+CERTIFICATE_FILE = "node.crt"
+CERTIFICATE_KEY_FILE = "tls.key"
+CA_FILE = "ca.crt"
+CA_KEY_FILE = "ca.key"
+CA_FOLDER = "ca"
+TLS_DAYS_MAX = 3650
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 TEMPLATES = {"cisco": "cisco-defaults/node-a.toml", "fast": "node-a.toml"}
@@ -78,20 +89,30 @@ def init(options: Options) -> int:
     if not is_name(options.group):
         raise Failure(Exit.USAGE, f"--group: {options.group!r}: {NAME_RIGHT}")
     template = (shipped() / TEMPLATES[options.timers]).read_text(encoding="utf-8")
+    signer = _signer(options)
     shared = {
         KEY_FILE: secrets.token_hex(KEY_BYTES) + "\n",
         TOKEN_FILE: secrets.token_urlsafe(TOKEN_BYTES) + "\n",
     }
     folders = {
-        me.folder: _folder_of(me, peer, options, template, shared) for me, peer in ((a, b), (b, a))
+        me.folder: _folder_of(me, peer, options, template, shared=shared, signer=signer)
+        for me, peer in ((a, b), (b, a))
     }
+    if signer is not None:
+        folders[CA_FOLDER] = {CA_FILE: signer.certificate, CA_KEY_FILE: signer.key}
     _write(Path(options.folder), folders)
     print(_next_steps(Path(options.folder), hosts, options.timers))
     return Exit.OK
 
 
 def _folder_of(
-    me: Host, peer: Host, options: Options, template: str, shared: Mapping[str, str]
+    me: Host,
+    peer: Host,
+    options: Options,
+    template: str,
+    *,
+    shared: Mapping[str, str],
+    signer: Authority | None,
 ) -> dict[str, str]:
     """The files of one node: name -> text."""
     head = (
@@ -104,16 +125,39 @@ def _folder_of(
         ("group", "name"): _text(options.group),
         ("peer", "id"): _text(peer.name),
         ("peer", "heartbeat"): _text(str(peer.heartbeat)),
-        ("peer", "control"): _text(f"http://{peer.control}"),
+        ("peer", "control"): _text(f"http{'s' if signer else ''}://{peer.control}"),
         ("heartbeat", "listen"): _text(str(me.listens(me.heartbeat))),
         ("control", "listen"): _text(str(me.listens(me.control))),
         ("control", "token"): _from_file(TOKEN_FILE),
         ("auth.keys", "k1"): _from_file(KEY_FILE),
     }
-    return {CONFIG_FILE: filled(template, head, settings), **shared}
+    files = dict(shared)
+    if signer is not None:
+        uri = node_uri(options.group, me.name)
+        files[CERTIFICATE_FILE], files[CERTIFICATE_KEY_FILE] = signer.sign(uri, me.control.host)
+        files[CA_FILE] = signer.certificate
+        named = {"certificate": CERTIFICATE_FILE, "key": CERTIFICATE_KEY_FILE, "ca": CA_FILE}
+        settings |= {("tls", key): _text(name) for key, name in named.items()}
+    return {CONFIG_FILE: filled(template, head, settings), **files}
 
 
 # ---------------------------------------------------------------------------- what was asked for
+
+
+def _signer(options: Options) -> Authority | None:
+    """Raises Failure when certificates are wanted and cannot be made."""
+    if not options.tls:
+        return None
+    days = int(options.tls_days) if re.fullmatch("[0-9]{1,5}", options.tls_days) else 0
+    if not 1 <= days <= TLS_DAYS_MAX:
+        right = f"days from 1 to {TLS_DAYS_MAX}"
+        raise Failure(Exit.USAGE, f"--tls-days: {options.tls_days}: {right}")
+    try:
+        from srmd.cli.certificates import Authority  # needs an extra
+    except ImportError as missing:
+        right = "the Python package cryptography makes the certificates: pip install 'srmd[tls]'"
+        raise Failure(Exit.FAILED, f"--tls: {missing}; {right}") from missing
+    return Authority(options.group, days)
 
 
 def _hosts(names: list[str], addresses: list[str]) -> tuple[Host, Host]:
@@ -247,6 +291,8 @@ def _next_steps(folder: Path, hosts: tuple[Host, Host], timers: str) -> str:
         "next:",
         *(f"  srmd config check {file}" for file in files),
     ]
+    if (folder / CA_FOLDER / CA_KEY_FILE).exists():
+        lines += [f"  keep {folder / CA_FOLDER} off both hosts: it signs new certificates"]
     a, b = hosts
     if a.heartbeat.host == b.heartbeat.host or a.heartbeat.is_loopback:
         lines += [f"  srmd run --config {file} &" for file in files]

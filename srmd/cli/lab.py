@@ -226,7 +226,9 @@ def _elsewhere(options: Options) -> ElsewhereStage:
         right = "the timers of the pair are needed: give the file of one of its nodes"
         raise Failure(UNFIT, f"--config: {right}")
     clients = {
-        node: client_for(Options(api=url, config=options.config, token_file=options.token_file))
+        node: client_for(
+            Options(api=url, config=options.config, token_file=options.token_file, ca=None)
+        )
         for node, url in zip(NodeName, options.against, strict=True)
     }
     try:

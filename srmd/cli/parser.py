@@ -41,6 +41,8 @@ which node is asked:
   or http://127.0.0.1:20075
 token, for what changes something:
   --token-file FILE, or the control.token of --config FILE, or the environment's SRMD_TOKEN
+CA by which an https node is judged:
+  --ca FILE, or the tls.ca of --config FILE, or the environment's SRMD_CA, or this machine's CAs
 exit codes:
 """
 
@@ -367,6 +369,12 @@ def _init(init: Parser) -> None:
         default="state",
         help="of each node; relative to its configuration (state)",
     )
+    pair.add_argument(
+        "--tls", action="store_true", help="encrypt the control channel, by a CA of the pair's own"
+    )
+    pair.add_argument(
+        "--tls-days", metavar="N", default="825", help="how long the certificates hold (825)"
+    )
     _does(init, "init", "init")
 
 
@@ -490,6 +498,7 @@ def _add_target(parser: Parser, default: str | None) -> None:
     target.add_argument("--api", metavar="URL", default=default, help="its control address")
     target.add_argument("--config", metavar="FILE", default=default, help="its TOML file")
     target.add_argument("--token-file", metavar="FILE", default=default, help="holds its token")
+    target.add_argument("--ca", metavar="FILE", default=default, help="signed its certificate")
 
 
 def _add_json(parser: Parser) -> None:

@@ -23,6 +23,8 @@ Status = Mapping[str, Any]
 
 WATCH_S = 0.2
 """How often `status --watch` asks."""
+EXPIRY_SHOWN_DAYS = 30
+"""From then on a certificate that ends is shown to people; JSON always has it."""
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 HEAD = ("NODE", "STATE", "REASON", "SRMSTATE", "ASSIGNED", "SERVED", "HEARTBEAT")
@@ -52,6 +54,11 @@ JAPANESE = {
     "Row {n}": "第 {n} 行",
     "Not in Cisco's table ({key})": "シスコの表になし ({key})",
     "Recommended": "推奨処置",
+    "The peer's control side": "ピアの制御側",
+    "not reached: {why}": "接続不可: {why}",
+    "Certificate": "証明書",
+    "of {whose} ends {at}, in {days:.0f} days": "{whose}: {at} に失効 (残り {days:.0f} 日)",
+    "of {whose} ended {at}": "{whose}: {at} に失効済み",
     "Does not match the peer": "ピアと一致しない設定",
     "Possible now: {actions}": "実行できる操作: {actions}",
     "no action on the pair": "なし",
@@ -174,12 +181,32 @@ class _Page:
             lines.append(labelled(self._say("Recommended"), row["action"][self._language]))
         if mismatch := self._status.get("mismatch"):
             lines.append(labelled(self._say("Does not match the peer"), str(mismatch)))
+        lines += self._control()
         can = [
             f"srmd {action['action']} {action.get('node') or ''}".rstrip()
             for action in self._status.get("actions", ())
         ]
         actions = ", ".join(can) or self._say("no action on the pair")
         return "\n".join([*lines, self._say("Possible now: {actions}", actions=actions)])
+
+    def _control(self) -> list[str]:
+        """What is wrong with the control channel, and which certificates end soon."""
+        lines = []
+        peer = self._status["peer"]
+        if peer.get("control_reachable") is False and peer.get("control_error"):
+            why = self._say("not reached: {why}", why=peer["control_error"])
+            lines.append(labelled(self._say("The peer's control side"), why))
+        for one in (self._status.get("tls") or {}).get("certificates", ()):
+            days, whose, at = one["days_left"], one["whose"], one["at"]
+            if days > EXPIRY_SHOWN_DAYS:
+                continue
+            if days > 0:
+                words = "of {whose} ends {at}, in {days:.0f} days"
+            else:
+                words = "of {whose} ended {at}"
+            text = self._say(words, whose=whose, at=at, days=days)
+            lines.append(labelled(self._say("Certificate"), text))
+        return lines
 
     def _row_name(self, row: Mapping[str, Any]) -> str:
         if row.get("row"):

@@ -1,4 +1,4 @@
-"""Which node a command talks to, and the token that it shows.
+"""Which node a command talks to, the token that it shows, and the CA that it believes.
 
 What stands on the command line wins over the configuration file, and that over the environment.
 A token never stands on the command line itself: others can read it there.
@@ -31,7 +31,7 @@ def client_for(options: argparse.Namespace) -> Client:
     if token is None and (text := os.environ.get("SRMD_TOKEN", "").strip()):
         token = Secret(text)
     try:
-        return Client(options.api or _api(config), token)
+        return Client(options.api or _api(config), token, ca=options.ca or _ca(config))
     except BadAddress as bad:
         raise Failure(Exit.USAGE, str(bad)) from bad
 
@@ -39,10 +39,17 @@ def client_for(options: argparse.Namespace) -> Client:
 def _api(config: Config | None) -> str:
     if config is None:
         return os.environ.get("SRMD_API") or DEFAULT_API
+    scheme = "http" if config.tls.files is None else "https"
     listen = config.control.listen
     if not listen.is_wildcard:
-        return f"http://{listen}"
-    return f"http://{'[::1]' if ':' in listen.host else '127.0.0.1'}:{listen.port}"
+        return f"{scheme}://{listen}"
+    return f"{scheme}://{'[::1]' if ':' in listen.host else '127.0.0.1'}:{listen.port}"
+
+
+def _ca(config: Config | None) -> str | None:
+    if config is not None and config.tls.ca is not None:
+        return str(config.tls.ca)
+    return os.environ.get("SRMD_CA") or None
 
 
 def _config(file: str) -> Config:

@@ -27,6 +27,7 @@ from srmd.config.values import (
     PeerConfig,
     ServiceConfig,
     ServicesConfig,
+    TlsConfig,
     UsersConfig,
 )
 from srmd.strict_toml import Problem
@@ -47,6 +48,7 @@ __all__ = [
     "HeartbeatConfig",
     "ControlConfig",
     "AuthConfig",
+    "TlsConfig",
     "ServicesConfig",
     "ServiceConfig",
     "UsersConfig",

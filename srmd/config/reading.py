@@ -26,6 +26,7 @@ from srmd.config.values import (
     PeerConfig,
     ServiceConfig,
     ServicesConfig,
+    TlsConfig,
     UsersConfig,
 )
 from srmd.core.services import DATABASE_SERVICE
@@ -87,6 +88,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         heartbeat=_heartbeat(root.table("heartbeat")),
         control=_control(root.table("control"), secrets),
         auth=_auth(root.table("auth"), secrets),
+        tls=_tls(root.table("tls"), folder, secrets),
         services=_services(root.table("services")),
         users=_users(root.table("users")),
         limits=_limits(root.table("limits")),
@@ -179,6 +181,7 @@ def _control(table: Table, secrets: Secrets) -> ControlConfig:
         listen=_address(table, "listen", default.listen),
         call_timeout_s=_timer(table, "call_timeout_s", default.call_timeout_s),
         token=secrets.token(table, "token"),
+        old_token=secrets.token(table, "old_token", may_be_empty=True),
     )
     table.close()
     return section
@@ -204,6 +207,30 @@ def _auth(table: Table, secrets: Secrets) -> AuthConfig:
         table.problem("active", active, f"one of auth.keys ({', '.join(named) or 'none'})")
     table.close()
     return AuthConfig(mode=mode, active=active, keys=keys)
+
+
+def _tls(table: Table, folder: Path, secrets: Secrets) -> TlsConfig:
+    texts = {key: table.text(key, "") for key in ("certificate", "key", "ca")}
+    table.close()
+    if not any(texts.values()):
+        return TlsConfig()
+    for key, text in texts.items():
+        if not text and table.reader.fine(table.key(key)):
+            right = "certificate, key and ca together, or none of them"
+            table.reader.problem(table.key(key), MISSING, right)
+    paths = {key: _below(folder, text) if text else None for key, text in texts.items()}
+    section = TlsConfig(**paths)
+    if section.files is not None:
+        from srmd import tls  # with its sockets, only where it is wanted
+
+        try:
+            tls.read(*section.files)
+            secrets.judge_mode(table.reader, "tls.key", texts["key"], section.files[1].stat())
+        except tls.BadCertificate as bad:
+            table.reader.problem(table.key(bad.place), bad.value, bad.right)
+        except OSError as failed:
+            table.problem("key", texts["key"], f"a file that can be read ({failed.strerror})")
+    return section
 
 
 def _services(table: Table) -> ServicesConfig:

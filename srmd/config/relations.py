@@ -23,6 +23,7 @@ def relate(reader: Reader, config: Config) -> None:
     _relate_nodes(reader, config)
     _relate_version(reader, config)
     _relate_secrets(reader, config)
+    _relate_tls(reader, config)
     _relate_log(reader, config)
 
 
@@ -99,6 +100,18 @@ def _relate_version(reader: Reader, config: Config) -> None:
             "a peer with another version and this node are both Unknown"
         )
         reader.warn(key, str(version), right)
+
+
+def _relate_tls(reader: Reader, config: Config) -> None:
+    if not reader.fine("peer.control", "tls.certificate", "tls.key", "tls.ca"):
+        return
+    encrypted = config.peer.control.startswith("https:")
+    if config.tls.files is not None and not encrypted:
+        right = "https://, because [tls] is for both nodes"
+        reader.problem("peer.control", config.peer.control, right)
+    if config.tls.files is None and encrypted:
+        right = "http://, or [tls] with certificate, key and ca"
+        reader.problem("peer.control", config.peer.control, right)
 
 
 def _relate_secrets(reader: Reader, config: Config) -> None:

@@ -6,6 +6,7 @@ A secret that is wrong is never shown in the problem that tells so.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,9 @@ class Secrets:
     folder: Path
     env: Mapping[str, str]
 
-    def token(self, table: Table, key: str) -> Secret | None:
+    def token(self, table: Table, key: str, *, may_be_empty: bool = False) -> Secret | None:
         text = self._text(table, key)
-        if text is None:
+        if text is None or (may_be_empty and text == ""):
             return None
         if len(text) < TOKEN_CHARACTERS_MIN or not all("!" <= char <= "~" for char in text):
             right = f"at least {TOKEN_CHARACTERS_MIN} printable ASCII characters, no blank"
@@ -83,15 +84,13 @@ class Secrets:
         path = self.folder / where
         try:
             with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                found = os.fstat(file.fileno())
                 raw = file.read(SECRET_BYTES_MAX + 1)
         except (OSError, ValueError) as failed:  # ValueError: a NUL in the path
             why = failed.strerror if isinstance(failed, OSError) else str(failed)
             reader.problem(name, f"file {where}", f"{why}; name a file that can be read")
             return None
-        if mode & 0o077:
-            right = f"others may read the secret; chmod 600 {where}"
-            reader.warn(name, f"file {where}, mode {mode & 0o777:03o}", right)
+        self.judge_mode(reader, name, where, found)
         try:
             text = raw.decode("ascii").strip()
         except UnicodeDecodeError:
@@ -100,3 +99,11 @@ class Secrets:
             reader.problem(name, f"file {where}", f"one line of ASCII, 1-{SECRET_BYTES_MAX} bytes")
             return None
         return text
+
+    @staticmethod
+    def judge_mode(reader: Reader, name: str, where: str, found: os.stat_result) -> None:
+        """Warns of a file with a secret that others than its owner may read or change."""
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077:
+            right = f"others may read the secret; chmod 600 {where}"
+            reader.warn(name, f"file {where}, mode {mode:03o}", right)

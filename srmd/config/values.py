@@ -105,6 +105,8 @@ class ControlConfig:
     call_timeout_s: float = 5.0
     token: Secret | None = None
     """What an administrator shows; None: anyone on this machine may command."""
+    old_token: Secret | None = None
+    """Taken too, while the token is being rotated (ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,22 @@ class AuthConfig:
     def keyring(self) -> Keyring:
         revealed = {key_id: secret.reveal() for key_id, secret in self.keys.items()}
         return Keyring(revealed, self.active, self.mode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsConfig:
+    """[tls]: all three files, or none."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, Path, Path] | None:
+        """Certificate, key and CA; None: the HTTP side speaks plain HTTP."""
+        if self.certificate is None or self.key is None or self.ca is None:
+            return None
+        return self.certificate, self.key, self.ca
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +228,7 @@ class Config:
     heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
     services: ServicesConfig = field(default_factory=ServicesConfig)
     users: UsersConfig = field(default_factory=UsersConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

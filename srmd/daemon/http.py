@@ -9,6 +9,7 @@ for all of them:
 - Where a token is configured, whatever changes something needs it.  Without one (config.py allows
   that on loopback only) any program of this machine may command, but no web page in its browser:
   the Host must be local (a page cannot rebind its name to us) and an Origin must be our own.
+- With TLS the routes of the peer want the certificate of the peer; all others only speak TLS.
 - Bodies have the content type of their route, which a form of a foreign page cannot send.
 """
 
@@ -26,14 +27,23 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from srmd.config import Address, ControlConfig
+from srmd.daemon.door import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_SOURCE_MAX,
+    HANDSHAKE_S,
+    Context,
+    Door,
+    Left,
+    OnRefused,
+)
 from srmd.daemon.facade import Facade
 from srmd.daemon.openapi import Access, Answer, Body, Call, Route
 from srmd.daemon.routes import ROUTES, error
 from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
 from srmd.secret import Secret
+from srmd.tls import certificate_of, node_uri
 from srmd.wire.codec import MalformedMessage, dump_json, parse_json
 
-CONNECTIONS_MAX = 128
 IDLE_S = 15.0
 """How long a connection may be without a complete request, the first one included."""
 BODY_S = 10.0
@@ -84,8 +94,9 @@ class Unacceptable(Exception):
 class Listener:
     """A server that listens; made by `serve`."""
 
-    def __init__(self, runner: web.AppRunner, listening: asyncio.Server) -> None:
+    def __init__(self, runner: web.AppRunner, listening: asyncio.Server, door: Door) -> None:
         self._runner = runner
+        self._door = door
         self._listening = listening
         self.port: int = listening.sockets[0].getsockname()[1]
         """The real one, if port 0 was asked for."""
@@ -93,6 +104,7 @@ class Listener:
     async def close(self) -> None:
         """Listen no more and end all connections, within 2 * CLOSE_S.  Safe to say twice."""
         self._listening.close()
+        self._door.close()
         await self._runner.cleanup()
 
 
@@ -135,21 +147,28 @@ async def serve(
     host: str,
     port: int,
     *,
+    context: Context = lambda: None,
+    on_refused: OnRefused = lambda _source, _why: None,
     connections_max: int = CONNECTIONS_MAX,
+    per_source_max: int = CONNECTIONS_PER_SOURCE_MAX,
+    handshake_s: float = HANDSHAKE_S,
     idle_s: float = IDLE_S,
     linger_s: float = LINGER_S,
 ) -> Listener:
-    """Listen.  Raises PortBusy, or CannotListen when the address is not one of ours."""
+    """Listen.  Raises PortBusy, or CannotListen when the address is not one of ours.
+
+    `context()` is that of TLS for the next connection, or None; `on_refused(source, why)` hears of
+    handshakes that failed.
+    """
     loop = asyncio.get_running_loop()
     runner = web.AppRunner(app, shutdown_timeout=CLOSE_S)
     await runner.setup()
     server = runner.server
     assert server is not None, "set up just now"
 
-    def connection() -> asyncio.Protocol:
-        if len(server.connections) >= connections_max:
-            return _Full()
+    def connection(left: Left) -> asyncio.Protocol:
         return _Connection(
+            left,
             server,
             loop=loop,
             keepalive_timeout=idle_s,
@@ -158,11 +177,20 @@ async def serve(
             max_field_size=LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
             auto_decompress=False,  # a small body must not become a huge one
-            access_log=None,  # type: ignore[arg-type] # how aiohttp is told: none
+            access_log=None,  # how aiohttp is told: none
         )
 
+    door = Door(
+        connection,
+        _full(),
+        connections_max=connections_max,
+        per_source_max=per_source_max,
+        handshake_s=handshake_s,
+        context=context,
+        on_refused=on_refused,
+    )
     try:
-        listening = await loop.create_server(connection, host, port)
+        listening = await loop.create_server(door, host, port)
     except OSError as failed:
         await runner.cleanup()
         if failed.errno == errno.EADDRINUSE:
@@ -172,13 +200,21 @@ async def serve(
     except BaseException:
         await runner.cleanup()
         raise
-    return Listener(runner, listening)
+    return Listener(runner, listening, door)
 
 
 class _Connection(web.RequestHandler):
     """aiohttp's connection, answering what is not HTTP in our shape and without a traceback."""
 
-    __slots__ = ()
+    __slots__ = ("_on_left",)
+
+    def __init__(self, left: Left, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_left = left
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._on_left()
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -193,26 +229,24 @@ class _Connection(web.RequestHandler):
         return response
 
 
-class _Full(asyncio.Protocol):
-    """A connection too many: told so, and closed."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        body = dump_json(error("too many connections are open; close some, or try again later"))
-        head = (
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        transport.write(head.encode() + body)
-        transport.close()
+def _full() -> bytes:
+    """What a connection too many is told."""
+    body = dump_json(error("too many connections are open; close some, or try again later"))
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _serving(route: Route, facade: Facade, body_s: float) -> Next:
     async def serve_request(request: web.Request) -> web.StreamResponse:
         if route.access is Access.PEER and "Origin" in request.headers:
             raise Unacceptable(403, f"{route.path} is for the peer node, not for a web page")
+        if route.access is Access.PEER:
+            _need_peer(request, facade)
         if route.needs_token:
-            _need_token(request, facade.config.control.token)
+            _need_token(request, facade.config.control)
         path = _path_fields(route, request)
         query = _query(route, request)
         body, fields = b"", {}
@@ -269,13 +303,29 @@ def _is_of(origin: str, host: str) -> bool:
         return False
 
 
-def _need_token(request: web.Request, token: Secret | None) -> None:
+def _need_peer(request: web.Request, facade: Facade) -> None:
+    """With TLS the peer shows the certificate of its node; its signature is asked for besides."""
+    config = facade.config
+    if config.tls.files is None:
+        return
+    transport = request.transport
+    shown_there = transport.get_extra_info("peercert") if transport is not None else None
+    names = certificate_of(shown_there or {}).names
+    needed = node_uri(config.group.name, config.peer.id)
+    if needed not in names:
+        given = f"a certificate of {shown(', '.join(names))}" if shown_there else "no certificate"
+        facade.refuse_certificate(f"{given} was shown, and that of {needed} is needed")
+        raise Unacceptable(403, f"{request.path} is for the peer, by its certificate: {needed}")
+
+
+def _need_token(request: web.Request, control: ControlConfig) -> None:
+    token = control.token
     if token is None:
         return
     scheme, _, shown_token = request.headers.get("Authorization", "").partition(" ")
     # Headers may hold bytes that are no text; Secret compares in constant time.
     given = Secret(shown_token.strip().encode(errors="surrogateescape"))
-    if scheme.lower() == "bearer" and given == token:
+    if scheme.lower() == "bearer" and given in (token, control.old_token):
         return
     what = "the token is wrong" if scheme else "a token is needed"
     raise Unacceptable(

@@ -20,6 +20,7 @@ from srmd.log import Log, LogError
 from srmd.log import start as start_log
 from srmd.store import nodestate
 from srmd.store.nodestate import DamagedMemory, StateDirLocked
+from srmd.tls import BadCertificate
 
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED = 0, 10, 11, 12, 13
 """Exit codes; `srmd --help` lists them."""
@@ -77,7 +78,7 @@ def run(config_path: Path) -> int:
                 STATE_DAMAGED,
                 f"{config.node.state_dir}: {error}; free the disk or repair the permissions",
             )
-        except LogError as error:
+        except (LogError, BadCertificate) as error:
             return _refuse(CONFIG_BAD, str(error))
         finally:
             log.close()
@@ -161,7 +162,13 @@ async def _boot(
     server = None
     stopping = asyncio.create_task(_end_when(process.told, node), name="stop")
     try:
-        server = await serve(app, listen.host, listen.port)
+        server = await serve(
+            app,
+            listen.host,
+            listen.port,
+            context=node.tls.server,
+            on_refused=node.tls.refused,
+        )
         await node.power_on()
         process.node = node
         process.notify.ready()

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from srmd.config import Config, ConfigError, load
+from srmd.config import Config, ConfigError, ControlConfig, load
 from srmd.core import handbook
 from srmd.core.events import (
     Event,
@@ -57,6 +57,7 @@ from srmd.daemon.supervisor import (
     Supervisor,
     UnknownService,
 )
+from srmd.daemon.tls import Tls
 from srmd.log import Journal, Log
 from srmd.node.calling import (
     MALFORMED,
@@ -119,7 +120,7 @@ class ServerNode:
         *,
         rebooted: bool,
     ) -> None:
-        """Raises LogError when the journal cannot be opened."""
+        """Raises LogError when the journal cannot be opened, and BadCertificate."""
         self._notify = notify
         self.config = config
         self._config_path = config_path
@@ -153,6 +154,7 @@ class ServerNode:
             ),
             self._service_changed,
         )
+        self.tls = Tls(config.tls.files, self.log)
         self.srm: Srm | None = None
         self.srm_note = ""
         self._srm_task: asyncio.Task[None] | None = None
@@ -186,12 +188,16 @@ class ServerNode:
 
     async def run(self) -> End:
         """Until the node is told to end."""
-        checking = asyncio.create_task(self.database.watch(), name="database check")
+        watching = (
+            asyncio.create_task(self.database.watch(), name="database check"),
+            asyncio.create_task(self.tls.watch(), name="certificate check"),
+        )
         try:
             return await self._end
         finally:
-            checking.cancel()
-            await asyncio.gather(checking, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
 
     async def passed(self) -> None:
         """The node has handled something, or SRM is stopped and there is nothing to handle."""
@@ -405,7 +411,8 @@ class ServerNode:
     def _reload(self) -> None:
         """A restart of SRM reads the configuration again, as Cisco's reads it from the database.
 
-        Ports, services and folders belong to the node: they change at its next start.
+        Ports, services, folders and whether there is TLS belong to the node: they change at its
+        next start.  Tokens and certificates are taken as they are now, so that they can be rotated.
         """
         try:
             fresh = load(self._config_path)
@@ -425,9 +432,17 @@ class ServerNode:
             peer=new.peer,
             heartbeat=new.heartbeat,
             auth=new.auth,
+            control=_with_new_tokens(self.config.control, new.control),
             relogin=new.relogin,
             limits=new.limits,
         )
+        if (new.tls.files is None) != (self.config.tls.files is None):
+            self.log.warning(
+                "config.warning", key="tls", problem="TLS begins and ends when the node starts"
+            )
+            return
+        self.config = replace(self.config, tls=new.tls)
+        self.tls.reload(new.tls.files)
 
     async def order_srm(self, action: SrmAction) -> Outcome:
         async with self._srm_order:
@@ -754,6 +769,9 @@ class ServerNode:
             return MALFORMED
         return answer_of(answer, request, keyring)
 
+    def refuse_certificate(self, detail: str) -> None:
+        self._reject_control("certificate", detail)
+
     def _reject_control(self, trigger: str, detail: str) -> None:
         self.control_rejected[trigger] += 1
         if self.control_rejected[trigger] in {1, 10, 100, 1000, 10_000}:
@@ -807,6 +825,13 @@ class ServerNode:
         if isinstance(outcome, Done):
             return messages.Accepted(op, str(outcome.op or 0))
         return messages.Refused(op, outcome.detail, outcome.needed)
+
+
+def _with_new_tokens(old: ControlConfig, new: ControlConfig) -> ControlConfig:
+    """The old address with the new tokens; none only where nobody else can reach the address."""
+    if new.token is None and not old.listen.is_loopback:
+        return old
+    return replace(old, token=new.token, old_token=new.old_token)
 
 
 def _this_boot() -> Boot:

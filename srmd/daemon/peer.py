@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from srmd.config import Config
 from srmd.daemon.database import Database
+from srmd.daemon.tls import Tls
 from srmd.node.calling import Answer, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
@@ -26,6 +30,7 @@ from srmd.node.replication import (
     placement_message,
 )
 from srmd.store.database import UserDatabaseError
+from srmd.tls import Certificate, certificate_of, node_uri
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.control import (
     MAX_BODY_BYTES,
@@ -59,12 +64,15 @@ class Peer:
         incarnation: int,
         database: Database,
         log: Any,
+        *,
+        tls: Tls | None = None,
     ) -> None:
         self._config = config
         self._keyring = keyring
         self._incarnation = incarnation
         self._database = database
         self._log = log
+        self._tls = tls
         self._seq = 0
         self._report: Heartbeat | None = None
         self._report_due = asyncio.Event()
@@ -72,12 +80,14 @@ class Peer:
         self._replication = Replication()
         self.reachable: bool | None = None
         """Whether the last call was answered; None before the first."""
+        self.why_unreachable = ""
+        """Why not, in words; empty while it is."""
         self._session: aiohttp.ClientSession | None = None
 
     async def run(self) -> None:
         """Tell and replicate until cancelled."""
         timeout = aiohttp.ClientTimeout(total=self._config.control.call_timeout_s)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, connector=self._connector()) as session:
             self._session = session
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -85,6 +95,21 @@ class Peer:
                     tasks.create_task(self._replicate_forever(), name="replicate")
             finally:
                 self._session = None
+
+    def _connector(self) -> aiohttp.BaseConnector | None:
+        context = self._tls.client() if self._tls is not None else None
+        if context is None:
+            return None  # aiohttp's own
+        return _PeerConnector(self._shown, ssl=context)
+
+    def _shown(self, certificate: Certificate) -> None:
+        """Raises WrongNode, before anything is said, for a node that is not our peer."""
+        needed = node_uri(self._config.group.name, self._config.peer.id)
+        if needed not in certificate.names:
+            there = ", ".join(certificate.names) or "no node"
+            raise WrongNode(f"its certificate names {there}, and {needed} is needed")
+        if self._tls is not None:
+            self._tls.peer = certificate
 
     # -------------------------------------------------------------------- reports and commands
 
@@ -205,8 +230,8 @@ class Peer:
                 decoded = believed(answer, request, self._keyring)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
-            self._note(False, str(error) or type(error).__name__)
-            raise CallFailed(str(error) or type(error).__name__) from error
+            self._note(False, _why(error))
+            raise CallFailed(_why(error)) from error
         except (Rejected, MalformedMessage) as error:
             self._note(False, str(error))
             raise CallFailed(str(error)) from error
@@ -215,6 +240,7 @@ class Peer:
 
     def _note(self, reachable: bool, why: str) -> None:
         """Log when the control channel fails or works again, not each call."""
+        self.why_unreachable = why
         if reachable is self.reachable:
             return
         was, self.reachable = self.reachable, reachable
@@ -222,6 +248,40 @@ class Peer:
             self._log.warning("control.call_failed", peer_url=self._config.peer.control, error=why)
         elif was is False:
             self._log.info("control.restored", peer_url=self._config.peer.control)
+
+
+class WrongNode(aiohttp.ClientError):
+    """What answers at the peer's address has the certificate of somebody else."""
+
+
+class _PeerConnector(aiohttp.TCPConnector):
+    """Shows each new connection's certificate before a request goes out on it."""
+
+    def __init__(self, shown: Callable[[Certificate], None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._shown = shown
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        transport = connection.transport
+        try:
+            if transport is not None:  # None: lost already, and the request will say so
+                self._shown(certificate_of(transport.get_extra_info("peercert") or {}))
+        except WrongNode:
+            connection.close()
+            raise
+        return connection
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not believed: {error.certificate_error}"
+    return str(error) or type(error).__name__
 
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -122,7 +122,11 @@ SCHEMAS: dict[str, Schema] = {
                     "beats_missed": COUNT_OR_UNKNOWN,
                     "seconds_to_peer_down": SECONDS,
                     "hears_us": FLAG,
-                }
+                },
+                optional={
+                    "control_reachable": {"type": ["boolean", "null"]},
+                    "control_error": {"type": "string", "description": "Why not; may be empty."},
+                },
             ),
             "services": listed(ref("Service")),
             "database": answer({"state": TEXT}),
@@ -142,8 +146,25 @@ SCHEMAS: dict[str, Schema] = {
                 **listed(answer({"action": _ACTION, "node": TEXT})),
                 "description": "The actions that are possible now.",
             },
-        }
+        },
+        optional={"tls": ref("Tls")},
     ),
+    "Tls": {
+        "type": ["object", "null"],
+        "description": "Certificates, when the control port speaks TLS; null: it does not.",
+        "properties": {
+            "refused": {**COUNT, "description": "Handshakes that failed."},
+            "certificates": listed(
+                answer(
+                    {
+                        "whose": {"type": "string", "enum": ["node", "ca", "peer"]},
+                        "at": {"type": "string", "description": "When it ends, ISO 8601."},
+                        "days_left": {"type": "number", "description": "Negative: it has ended."},
+                    }
+                )
+            ),
+        },
+    },
     "User": answer({"user_id": TEXT, "home_node": NAME_OR_NONE, "serving_node": NAME_OR_NONE}),
     "Users": answer(
         {

@@ -27,6 +27,7 @@ from srmd.daemon.monitor import Monitor
 from srmd.daemon.peer import Peer
 from srmd.daemon.recorder import Recorder
 from srmd.daemon.supervisor import Supervisor
+from srmd.daemon.tls import Tls
 from srmd.node.health import Facts, HealthReport
 from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
@@ -58,6 +59,7 @@ class Host(Protocol):
     log: Any
     journal: Any
     monitor: Monitor
+    tls: Tls
 
     async def store(self, memory: NodeMemory) -> None:
         """Make the memory durable.  Raises OSError."""
@@ -91,7 +93,9 @@ class Srm(Events):
         self.log = host.log
         self._keyring = config.auth.keyring()
         self.control_mark = stored_mark(memory.peer_control_mark)
-        self.peer = Peer(config, self._keyring, memory.incarnation, host.database, host.log)
+        self.peer = Peer(
+            config, self._keyring, memory.incarnation, host.database, host.log, tls=host.tls
+        )
         node = first_node(memory, config, host.database.picture.placement_op)
         self._health = HealthReport(config.services.critical_service_delay_s)
         health = self._health.begin(self._facts())

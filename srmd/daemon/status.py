@@ -6,6 +6,7 @@ What is not known (the users that a silent peer serves) is null, not guessed.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from srmd.core import handbook
@@ -62,6 +63,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         },
         "actions": actions(node),
         "mismatch": srm.mismatch if srm is not None else None,
+        "tls": node.tls.status(time.time()),
         "faults": node.database.faults,
         "counters": _counters(node),
     }
@@ -97,6 +99,7 @@ def _peer(node: ServerNode) -> dict[str, Any]:
         else round(presence.seconds_to_peer_down, 3),
         "hears_us": shown is not None and machine.peer is not None and machine.peer.hears_us,
         "control_reachable": srm.peer.reachable if srm is not None else None,
+        "control_error": srm.peer.why_unreachable if srm is not None else "",
         "boot_id": last.boot_id if last is not None else None,
         "incarnation": last.incarnation if last is not None else None,
         "services_down": list(last.summary.services_down) if last is not None and shown else [],

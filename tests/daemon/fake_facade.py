@@ -157,6 +157,9 @@ class FakeFacade:
     async def fault(self, fault: Fault, active: bool) -> Outcome:
         return await self._answer("fault", fault, active)
 
+    def refuse_certificate(self, detail: str) -> None:
+        self.asked.append(("refuse_certificate", detail))
+
     async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if self.crash is not None:
             raise self.crash

@@ -24,6 +24,7 @@ from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
+from srmd.daemon.tls import Tls
 from srmd.log import start as start_log
 from srmd.node.memory import Boot, wake
 from srmd.store.nodestate import NodeMemory
@@ -63,6 +64,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self.monitor = Monitor(self.log)
+        self.tls = Tls(None, self.log)
 
     async def store(self, memory: NodeMemory) -> None:
         self.memory = memory

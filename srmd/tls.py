@@ -1,0 +1,196 @@
+"""TLS between the nodes and towards administrators: contexts, names, and until when they hold.
+
+The rules are ours:
+
+- Only TLS 1.3: every Python that srmd runs on speaks it.
+- One CA of the pair's own signs both nodes; no CA of the system is trusted by a node.
+- A node is named by the URI `srmd://GROUP/NODE` among the alternative names of its certificate.
+  Between the nodes addresses are not compared: they may change, and a proxy may stand between.
+- An administrator's program shows no certificate, and compares the address as HTTPS does.
+
+Standard library only; certificates are made elsewhere (`srmd init --tls`).
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+EXPIRY_WARNINGS_DAYS = (30, 7, 1, 0)
+"""So many days before the end a warning is due; 0: it has come."""
+DAY_S = 86_400
+HANDSHAKE_STEPS_MAX = 16
+"""A handshake of TLS 1.3 in memory takes three."""
+NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
+
+
+class BadCertificate(Exception):
+    """A file that TLS cannot use.  `place` is its key in [tls], `value` what was found there."""
+
+    def __init__(self, place: str, value: str, right: str) -> None:
+        super().__init__(f"tls.{place}: {value}; {right}")
+        self.place = place
+        self.value = value
+        self.right = right
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """PEM files: our certificate, its key, and the CA that signed ours and the peer's."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a certificate says."""
+
+    names: tuple[str, ...]
+    """Its URIs."""
+    not_after_s: int
+    """The second of the wall clock at which it ends; only shown and warned of by us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """All that one reading of the files gives."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    certificate: Certificate
+    ca_not_after_s: int
+    """The CA that ends first."""
+
+
+def node_uri(group: str, node: str) -> str:
+    """The name of a node in its certificate."""
+    return f"srmd://{quote(group, safe='')}/{quote(node, safe='')}"
+
+
+def read(certificate: Path, key: Path, ca: Path) -> Contexts:
+    """The files as they are now.  Raises BadCertificate.
+
+    A certificate that has expired can be read: whoever is shown it refuses it, and the heartbeats
+    go on.
+    """
+    files = Files(certificate, key, ca)
+    server, client = _context(ssl.PROTOCOL_TLS_SERVER, files), _peer_context(files)
+    server.verify_mode = ssl.CERT_OPTIONAL  # administrators show none; routes of the peer ask
+    server.num_tickets = 0  # nobody comes back past a check of today with a ticket of yesterday
+    own = _own(files)
+    ends = [ssl.cert_time_to_seconds(str(ca["notAfter"])) for ca in client.get_ca_certs()]
+    return Contexts(server, client, own, min(ends))
+
+
+def certificate_of(shown: Mapping[str, Any]) -> Certificate:
+    """Of what `getpeercert` has; an empty one when nothing was shown."""
+    names = tuple(str(text) for kind, text in shown.get("subjectAltName", ()) if kind == "URI")
+    ends = shown.get("notAfter")
+    return Certificate(names, ssl.cert_time_to_seconds(ends) if ends else 0)
+
+
+def days_left(not_after_s: int, now_s: float) -> float:
+    """Days until the end; negative afterwards.  Both by the wall clock."""
+    return round((not_after_s - now_s) / DAY_S, 2)
+
+
+def warning_due(days: float, told_days: float = math.inf) -> int | None:
+    """The warning that is due so many days before the end, unless it or a later one was told."""
+    due = [limit for limit in EXPIRY_WARNINGS_DAYS if days <= limit]
+    return min(due) if due and min(due) < told_days else None
+
+
+# What is read.
+
+
+def _peer_context(files: Files) -> ssl.SSLContext:
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, files)
+    context.check_hostname = False  # the node's name is compared instead, by the caller
+    return context
+
+
+def _context(protocol: int, files: Files) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _can_be_read(files)
+    try:
+        context.load_verify_locations(cafile=files.ca)
+    except (ssl.SSLError, ValueError) as failed:
+        right = "the certificate of the CA that signed both nodes, as PEM"
+        raise BadCertificate("ca", f"{files.ca}: {_why(failed)}", right) from failed
+    if not context.get_ca_certs():
+        raise BadCertificate("ca", f"{files.ca}: holds no CA", "a certificate that may sign others")
+    try:
+        context.load_cert_chain(files.certificate, files.key, password=_ask_nobody)
+    except (ssl.SSLError, ValueError) as failed:
+        right = f"a PEM certificate, and in tls.key ({files.key}) its own key, not encrypted"
+        raise BadCertificate(
+            "certificate", f"{files.certificate}: {_why(failed)}", right
+        ) from failed
+    return context
+
+
+def _can_be_read(files: Files) -> None:
+    """OpenSSL does not say which file it could not open."""
+    for place, path in (("certificate", files.certificate), ("key", files.key), ("ca", files.ca)):
+        try:
+            with path.open("rb") as file:
+                file.read(1)
+        except OSError as failed:
+            raise BadCertificate(
+                place, f"{path}: {failed.strerror}", "name a file that can be read"
+            ) from failed
+
+
+def _ask_nobody() -> NoReturn:
+    # Without this OpenSSL would ask for a passphrase at the terminal, and wait.
+    raise ValueError("the key is encrypted")
+
+
+def _own(files: Files) -> Certificate:
+    """Our certificate as the peer sees it: by a handshake with ourselves, in memory.
+
+    So it is also known that the CA signed it, for both directions, before anybody else is asked.
+    """
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server, client = _context(ssl.PROTOCOL_TLS_SERVER, files), _peer_context(files)
+    server.verify_mode = ssl.CERT_REQUIRED
+    for context in (server, client):
+        context.verify_flags |= NO_CHECK_TIME
+    asking = client.wrap_bio(here, there)
+    answering = server.wrap_bio(there, here, server_side=True)
+    try:
+        for _ in range(HANDSHAKE_STEPS_MAX):
+            done = [_stepped(side) for side in (asking, answering)]
+            if all(done):
+                break
+    except ssl.SSLError as failed:
+        right = f"one that tls.ca ({files.ca}) signed, for a server and for a client"
+        raise BadCertificate(
+            "certificate", f"{files.certificate}: {_why(failed)}", right
+        ) from failed
+    return certificate_of(asking.getpeercert() or {})
+
+
+def _stepped(side: ssl.SSLObject) -> bool:
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+def _why(failed: Exception) -> str:
+    if isinstance(failed, ssl.SSLCertVerificationError):
+        return failed.verify_message
+    if isinstance(failed, ssl.SSLError):
+        return (failed.reason or "no PEM").replace("_", " ").lower()
+    return str(failed)

@@ -1,0 +1,234 @@
+"""A pair of real processes that speaks TLS: who is believed, and how certificates are rotated."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from srmd.cli.certificates import Authority
+from srmd.client import Client, Unauthorized, Unreachable
+from srmd.lab.pair import LabNode, LabPair
+from srmd.secret import Secret
+from tests.real.conftest import records
+from tests.security.certificates import (
+    CA,
+    CERTIFICATE,
+    ENDED_DAYS,
+    KEY,
+    authority,
+    believe,
+    encrypt,
+    shown_by,
+    write,
+)
+
+NORMAL = "Normal/Normal"
+
+
+class Encrypted:
+    """The pair and its CA."""
+
+    def __init__(self, pair: LabPair, signer: Authority) -> None:
+        self.pair = pair
+        self.signer = signer
+
+    def until(self, what: str, holds: Callable[[], bool]) -> None:
+        self.pair.wait_until(what, holds, within_s=15.0)
+
+    def reaches(self, node: LabNode) -> None:
+        """The node's control calls arrive, and both are Normal."""
+        self.until(
+            f"{node.id} reaches its peer",
+            lambda: node.status()["peer"]["control_reachable"] is True,
+        )
+        self.pair.wait_for(a=NORMAL, b=NORMAL)
+
+    def write(self, node: LabNode, **texts: str) -> None:
+        """New texts of certificate, key or ca."""
+        names = {"certificate": CERTIFICATE, "key": KEY, "ca": CA}
+        for place, text in texts.items():
+            (node.folder / names[place]).write_text(text)
+
+
+@pytest.fixture(scope="module")
+def encrypted() -> Iterator[Encrypted]:
+    pair, signer = LabPair(), authority()
+    encrypt(pair, signer)
+    with pair:
+        yield Encrypted(pair, signer)
+
+
+@pytest.fixture
+def whole(encrypted: Encrypted) -> Encrypted:
+    """With good certificates and settings again, whatever the test before did."""
+    pair = encrypted.pair
+    encrypt(pair, encrypted.signer)
+    pair.write_configs()
+    for node in pair.nodes:
+        restart(node)
+    for node in pair.nodes:
+        encrypted.reaches(node)
+    return encrypted
+
+
+def restart(node: LabNode) -> None:
+    """Restart SRM of a node, whatever certificate it shows."""
+    assert node.client.token is not None
+    bearer = {"Authorization": f"Bearer {node.client.token.text()}"}
+    status, body = ask(node, "/api/v1/srm/restart", headers=bearer)
+    assert status == 202, body
+
+
+def ask(
+    node: LabNode,
+    path: str,
+    *,
+    shown: tuple[Path, Path] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Status and body of the answer to an empty object, with a certificate of ours or without."""
+    context = ssl._create_unverified_context()
+    if shown is not None:
+        context.load_cert_chain(*shown)
+    connection = http.client.HTTPSConnection(node.control, timeout=10, context=context)
+    try:
+        given = {"Content-Type": "application/json", **(headers or {})}
+        connection.request("POST", path, b"{}", given)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_control_calls_are_encrypted_and_the_end_of_each_certificate_is_shown(
+    whole: Encrypted,
+) -> None:
+    for node in whole.pair.nodes:
+        shown = node.status()["tls"]["certificates"]
+        assert [one["whose"] for one in shown] == ["node", "ca", "peer"]
+        assert {round(one["days_left"]) for one in shown} == {90}
+    plain = Client(f"http://{whole.pair.a.control}", whole.pair.a.client.token)
+    with pytest.raises(Unreachable):
+        plain.status()
+
+
+def test_a_command_that_does_not_know_the_ca_does_not_speak_to_the_node(whole: Encrypted) -> None:
+    node = whole.pair.a
+    with pytest.raises(Unreachable, match=r"is not believed .*; name its CA by --ca"):
+        Client(f"https://{node.control}", node.client.token).status()
+
+
+def test_a_control_message_needs_the_peers_certificate(whole: Encrypted, tmp_path: Path) -> None:
+    node, path = whole.pair.a, "/control/v1/report"
+    status, body = ask(node, path)
+    assert (status, "srmd://lab/b" in body) == (403, True)
+    own = (node.folder / CERTIFICATE, node.folder / KEY)
+    status, body = ask(node, path, shown=own)
+    assert (status, "srmd://lab/b" in body) == (403, True)
+    peers = (whole.pair.b.folder / CERTIFICATE, whole.pair.b.folder / KEY)
+    status, body = ask(node, path, shown=peers)
+    assert (status, "rejected: no_digest" in body) == (403, True)  # the signature is needed too
+    assert node.status()["counters"]["control_rejected"]["certificate"] >= 2
+
+
+def test_a_client_with_a_foreign_certificate_does_not_get_in(
+    whole: Encrypted, tmp_path: Path
+) -> None:
+    node, before = whole.pair.a, whole.pair.a.status()["tls"]["refused"]
+    foreign = write(tmp_path, authority(), "b")
+    with pytest.raises((ssl.SSLError, OSError, http.client.HTTPException)):
+        ask(node, "/control/v1/report", shown=foreign[:2])
+    whole.until("the refusal is counted", lambda: node.status()["tls"]["refused"] > before)
+
+
+@pytest.mark.parametrize(
+    "signer, name, why",
+    [
+        ("foreign", "b", "its certificate is not believed"),
+        ("ended", "b", "certificate has expired"),
+        ("own", "c", "its certificate names srmd://lab/c, and srmd://lab/b is needed"),
+    ],
+)
+def test_a_peer_with_a_wrong_certificate_is_not_spoken_to_and_heartbeats_go_on(
+    whole: Encrypted, signer: str, name: str, why: str
+) -> None:
+    pair = whole.pair
+    other = {"foreign": authority(), "ended": authority(ENDED_DAYS), "own": whole.signer}[signer]
+    believed = whole.signer.certificate + other.certificate
+    write(pair.b.folder, other, name, ca=believed)  # b itself finds nothing wrong with it
+    if signer == "ended":
+        whole.write(pair.a, ca=believed)  # a knows who signed it, and sees that it has ended
+    for node in (pair.b, pair.a):
+        restart(node)
+    believe(pair.a, whole.signer)
+    whole.until(
+        "a does not reach b",
+        lambda: "its certificate" in pair.a.status()["peer"]["control_error"],
+    )
+    whole.until(
+        "heartbeats say that both are Normal",
+        lambda: {pair.a.status()[side]["state"] for side in ("local", "peer")} == {"Normal"},
+    )
+    status = pair.a.status()
+    assert why in status["peer"]["control_error"]
+    assert status["peer"]["control_reachable"] is False
+    assert status["peer"]["heard"]
+
+
+def test_certificates_and_ca_are_rotated_without_an_outage(whole: Encrypted) -> None:
+    """First both believe both CAs, then each shows its new certificate, then the old CA goes."""
+    pair, old, new = whole.pair, whole.signer, authority()
+    failed = [len(records(node, "control.call_failed")) for node in pair.nodes]
+    shown = [shown_by(node) for node in pair.nodes]
+    for node in pair.nodes:
+        whole.write(node, ca=old.certificate + new.certificate)
+        node.client.srm("restart")
+        whole.reaches(node)
+    for node in pair.nodes:
+        write(node.folder, new, node.id, ca=old.certificate + new.certificate)
+        node.client.srm("restart")
+        believe(node, new)
+        for side in pair.nodes:
+            whole.reaches(side)
+    for node in pair.nodes:
+        whole.write(node, ca=new.certificate)
+        node.client.srm("restart")
+        whole.reaches(node)
+    assert all(shown_by(node) != before for node, before in zip(pair.nodes, shown, strict=True))
+    assert [len(records(node, "control.call_failed")) for node in pair.nodes] == failed
+    whole.signer = new
+
+
+def test_a_token_is_rotated_without_an_outage(whole: Encrypted) -> None:
+    """Both are taken until all who command have the new one; then only the new one is."""
+    node, url, ca = whole.pair.a, whole.pair.a.client.url, whole.pair.a.client.ca
+    assert node.client.token is not None
+    old = Client(url, node.client.token, ca=ca)
+    new = Client(url, Secret("the-new-token-of-this-test"), ca=ca)
+    kept = node.token_file.read_text()
+    old_file = node.folder / "old-token"
+    old_file.touch(0o600)
+    old_file.write_text(kept)
+    try:
+        node.token_file.write_text("the-new-token-of-this-test")
+        node.overrides["control"] = {"old_token.file": old_file.name}
+        whole.pair.write_configs()
+        old.srm("restart")
+        new.set_ha(True)
+        old.set_ha(True)
+        node.overrides["control"] = {}
+        whole.pair.write_configs()
+        new.srm("restart")
+        new.set_ha(True)
+        with pytest.raises(Unauthorized):
+            old.set_ha(True)
+    finally:
+        node.token_file.write_text(kept)
+        node.overrides["control"] = {}
+        whole.pair.write_configs()
+        new.srm("restart")
+    whole.reaches(node)
