@@ -21,6 +21,7 @@ from srmd.core.events import PeerDown, PeerMismatched
 from srmd.core.node import Node
 from srmd.daemon.alarm import Alarm
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats, Presence
+from srmd.node.punctuality import Punctuality
 from srmd.wire.heartbeat import Heartbeat, encode
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
@@ -72,6 +73,7 @@ class HeartbeatSocket:
         self._keyring = keyring
         self._events = events
         self.beats = Heartbeats(config, keyring, mark, time.monotonic())
+        self.punctuality = Punctuality()
         self.sent_count = 0
         self.send_error: str | None = None
         self._address: SocketAddress | None = None
@@ -148,6 +150,8 @@ class HeartbeatSocket:
     def _on_tick(self) -> None:
         """The regular tick: beat when due, and notice when we slept."""
         now_s = time.monotonic()
+        due_s = self.beats.next_beat_s
+        begun = self._tick is not None  # the first beat begins the schedule: it cannot be late
         beat_due = self.beats.take_turn(now_s)
         # The next tick is certain before anything in this one can fail.
         self._tick = self._loop.call_later(
@@ -156,6 +160,8 @@ class HeartbeatSocket:
         self._notice_sleep(now_s)
         if beat_due:
             self._send()
+            if begun:
+                self.punctuality.note(time.monotonic() - due_s)
         self._rearm()
 
     def _notice_sleep(self, now_s: float) -> None:

@@ -6,6 +6,7 @@ What is not known (the users that a silent peer serves) is null, not guessed.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         "tls": node.tls.status(time.time()),
         "faults": node.database.faults,
         "counters": _counters(node),
+        "process": {"tasks": len(asyncio.all_tasks())},
     }
 
 
@@ -177,6 +179,8 @@ def _counters(node: ServerNode) -> dict[str, Any]:
     srm = node.srm
     return {
         "heartbeats_sent": srm.heartbeat.sent_count if srm else 0,
+        "heartbeats_late": srm.heartbeat.punctuality.counts() if srm else {},
+        "heartbeats_latest_s": round(srm.heartbeat.punctuality.latest_s, 6) if srm else 0.0,
         "heartbeats_received": srm.heartbeat.beats.received_count if srm else 0,
         "heartbeats_rejected": dict(srm.heartbeat.beats.rejected) if srm else {},
         "control_rejected": dict(node.control_rejected),

@@ -139,6 +139,16 @@ async def test_it_beats_at_every_interval_and_hears_the_peer() -> None:
         assert heard.errors == []
 
 
+async def test_a_beat_that_leaves_late_is_counted_by_how_late_it_was() -> None:
+    async with listening() as (beats, _, _):
+        await until(lambda: sum(beats.punctuality.counts().values()) >= 1)
+        before = beats.punctuality.counts()
+        time.sleep(0.4)  # noqa: ASYNC251  # the loop stands still: that is the story
+        await until(lambda: beats.punctuality.latest_s > 0.3)
+        after = beats.punctuality.counts()
+        assert any(after[name] > before[name] for name in ("0.5", "1.0", "more"))
+
+
 class Broken:
     """A socket whose network stack refuses to send."""
 
