@@ -130,7 +130,9 @@ def observe(node: Node, event: Event) -> Node:
     """The node with the facts that the event brings, whatever is decided on them."""
     match event:
         case PeerHeard(report):
-            knows_us = report.hears_us and report.op > node.op
+            # Of two that took over with the same op, one has to see that the other knows of it.
+            later = report.op > node.op or (report.op == node.op and node.first)
+            knows_us = report.hears_us and later
             return replace(
                 node,
                 contact=Contact.HEARD,

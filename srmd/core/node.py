@@ -144,10 +144,14 @@ def serving(node: Node) -> Serving:
         case State.INITIALIZING | State.NORMAL:
             return Serving.OWN
         case State.FAILING_OVER:
-            return Serving.NOBODY if node.stage is Stage.READY else Serving.PLACED
+            # Only a Normal node begins here; its database may still place more on it than its own.
+            return Serving.NOBODY if node.stage is Stage.READY else Serving.OWN
         case State.FALLING_BACK:
             return Serving.OWN if node.stage is Stage.READY else Serving.PLACED
-        case State.TAKING_OVER | State.BACKUP | State.FAILED_MODE | State.UNKNOWN:
+        case State.TAKING_OVER:
+            # The peer has not let its users go yet, whatever an old placement says.
+            return Serving.OWN if node.stage is Stage.BEGUN else Serving.PLACED
+        case State.BACKUP | State.FAILED_MODE | State.UNKNOWN:
             return Serving.PLACED
         case State.DOWN:
             raise AssertionError("Down State is a view of a peer, never a node's own state")

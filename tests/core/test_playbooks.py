@@ -6,6 +6,7 @@ with those that only a lost message, a late answer or a fault half way brings ab
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from srmd.core.events import (
     StayExpired,
     UsersMoved,
 )
-from srmd.core.node import Node, Policy
+from srmd.core.node import Node, Policy, Serving, serving
 from srmd.core.states import (
     OWN_STATES,
     Contact,
@@ -628,6 +629,16 @@ def test_r9_a_rival_that_hears_us_is_left_to_yield(state: State) -> None:
 
 
 @RIVALS
+def test_r9_of_rivals_that_acted_with_the_same_op_one_yields(state: State) -> None:
+    """Found by `srmd prove`: both had taken over with the same operation number, heard each other
+    again at the same time, and each left it to the other to yield: two backups for ever."""
+    rival = hears(S.BACKUP, R.PEER_DOWN, op=10, hears_us=True)
+    first = play(state, R.PEER_DOWN, contact=Contact.SILENT, first=True)
+    first.see(rival, (S.FAILING_OVER, R.PEER_DOWN), [])
+    play(state, R.PEER_DOWN, contact=Contact.SILENT, first=False).see(rival, do=[])
+
+
+@RIVALS
 def test_r1_a_role_that_is_only_remembered_yields_to_one_that_is_held(state: State) -> None:
     story = play(state, R.INITIALIZATION, contact=Contact.NEVER)
     story.see(hears(S.BACKUP, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
@@ -800,3 +811,23 @@ def test_a_node_waits_for_a_peer_that_starts_or_has_yet_to_follow(
 ) -> None:
     """What does not end by itself is ended by the bound of the passing state."""
     play(state, R.ON_ADMIN_REQUEST).see(hears(peer, op=11), do=[])
+
+
+# ---------------------------------------------------------------------------- whom a node serves
+
+
+@pytest.mark.parametrize(
+    "state,later,then",
+    [
+        (S.FAILING_OVER, Stage.READY, Serving.NOBODY),
+        (S.TAKING_OVER, Stage.MOVING, Serving.PLACED),
+    ],
+)
+def test_a_node_that_begins_a_failover_serves_no_more_than_its_own(
+    state: State, later: Stage, then: Serving
+) -> None:
+    """Found by `srmd prove`: the database failed while users went home, so the old placement
+    stayed; after a manual failover at that moment both nodes served the same users."""
+    node = a_node(state, R.ON_ADMIN_REQUEST, peer=NORMAL)
+    assert serving(node) is Serving.OWN
+    assert serving(replace(node, stage=later)) is then

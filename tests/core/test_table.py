@@ -241,7 +241,7 @@ def test_the_fallback_wait_dies_with_a_break_and_starts_again() -> None:
 
 def test_users_are_let_go_before_they_are_taken() -> None:
     giving = a_node(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
-    assert serving(giving) is Serving.PLACED
+    assert serving(giving) is Serving.OWN
     assert serving(step(giving, ServicesStopped(10)).node) is Serving.NOBODY
     back = a_node(S.FALLING_BACK, R.ON_ADMIN_REQUEST)
     assert serving(back) is Serving.PLACED
