@@ -11,6 +11,7 @@ FURTHER := chaos containers netns package page systemd vms
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: help env demo lab test chaos hosts toxiproxy check lint types prove golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -96,6 +97,9 @@ types: env ## mypy --strict
 	$(BIN)/mypy --strict
 
 check: lint types test ## all that the continuous integration does, but for the demo
+
+prove: env ## search all that can happen to a pair; rewrites docs/pairs-at-rest.md
+	$(BIN)/srmd prove --table docs/pairs-at-rest.md
 
 golden: env ## rewrite the golden files; commit them only if you can explain each line
 	$(BIN)/pytest tests/core/test_golden.py --golden

@@ -41,6 +41,12 @@ def faultproxy(options: Options) -> int:
     return main(options.arguments)
 
 
+def prove(options: Options) -> int:
+    from srmd.lab.proof.__main__ import main  # see above
+
+    return main(options.arguments)
+
+
 def _end_on_sigterm() -> None:
     """As process 1 of a container, until the program has a handler of its own.
 

@@ -188,6 +188,12 @@ def root() -> Parser:
     )
     _program(
         words,
+        "prove",
+        "search all that can happen to a pair, with the rules themselves",
+        program="srmd.lab.proof.__main__",
+    )
+    _program(
+        words,
         "sweep",
         "other timers, worse lines: what would come of it in years",
         module="sweep",
