@@ -230,9 +230,10 @@ class World:
         return side.heard - side.op if side.heard >= side.op else BELOW
 
     def _after(self, at: int, side: Side, thought: Thought) -> Side:
-        jobs, move = side.jobs, side.move
+        jobs, move, heard = side.jobs, side.move, side.heard
         if thought.rise:
             move = 0
+            heard = BELOW  # a new operation is past everything heard
             if jobs:
                 jobs = tuple(job if job > WITHDRAWN else job + WITHDRAWN for job in jobs)
         if thought.job:
@@ -244,7 +245,7 @@ class World:
         return Side(
             thought.mind,
             side.op + thought.rise,
-            side.heard,
+            heard,
             side.stamp,
             side.up,
             side.services,

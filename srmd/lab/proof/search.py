@@ -20,7 +20,7 @@ from srmd.core.states import SplitBrain
 from srmd.lab.proof.happenings import Happening, Kind, World
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import DEAF_RESTS, Broken, Judge, Property
-from srmd.lab.proof.ways import ROW_1, Way, Ways
+from srmd.lab.proof.ways import ROW_1, Ways
 
 PROGRESS_EVERY: Final = 4096
 """Pairs between two reports of progress."""
@@ -67,7 +67,8 @@ class Found:
     path: tuple[Happening, ...]
     way: tuple[str, ...] = ()
     """What happens afterwards by itself, or by repair and advice."""
-    deaf: int | None = None
+    on_way: str | None = None
+    """The name of that way; None: it shows in the pair itself."""
     from_row_1: bool = True
     """It begins in row 1; otherwise with both nodes off, as they were never on."""
 
@@ -211,23 +212,23 @@ class Search:
         end = ways.alone.end(pair)
         asked[Property.L5] += 1
         if end.round:
-            self._note(Broken(Property.L4, "left alone, the pair never rests"), at, ways.alone)
+            self._note(Broken(Property.L4, "left alone, the pair never rests"), at, "alone")
         else:
             if max(end.takes_over) > 1:
-                self._note(Broken(Property.L5, f"{end.takes_over} times"), at, ways.alone)
+                self._note(Broken(Property.L5, f"{end.takes_over} times"), at, "alone")
             for broken in self._at_rest(end.pair):
-                self._note(broken, at, ways.alone)
+                self._note(broken, at, "alone")
         end = ways.mended.end(pair)
         asked[Property.L2] += 1
         asked[Property.L3] += 1
         if end.round:
-            self._note(Broken(Property.L2, "repair and advice go round"), at, ways.mended)
+            self._note(Broken(Property.L2, "repair and advice go round"), at, "mended")
         elif not ways.is_normal(end.pair):
             told = f"in {self._shown(end.pair)} no advice changes anything"
-            self._note(Broken(Property.L3, told), at, ways.mended)
+            self._note(Broken(Property.L3, told), at, "mended")
         else:
             for broken in self._at_rest(end.pair):
-                self._note(broken, at, ways.mended)
+                self._note(broken, at, "mended")
         for deaf in (0, 1):
             if pair.sides[deaf].up != RUNNING or pair.sides[1 - deaf].up != RUNNING:
                 continue
@@ -235,10 +236,10 @@ class Search:
             end = way.end(pair)
             asked[Property.L7] += 1
             if end.round:
-                self._note(Broken(Property.L7, "it never rests"), at, way, deaf)
+                self._note(Broken(Property.L7, "it never rests"), at, f"deaf {'ab'[deaf]}")
             elif not judge.row(end.pair).stable and judge.row(end.pair).key not in DEAF_RESTS:
                 told = f"it rests in {judge.row(end.pair).key}"
-                self._note(Broken(Property.L7, told), at, way, deaf)
+                self._note(Broken(Property.L7, told), at, f"deaf {'ab'[deaf]}")
 
     def _at_rest(self, pair: Pair) -> Iterator[Broken]:
         row = self.judge.row(pair)
@@ -262,18 +263,18 @@ class Search:
             self._note(broken, at)
         self.judge.broken_steps.clear()
 
-    def _note(
-        self, broken: Broken, at: int, way: Way | None = None, deaf: int | None = None
-    ) -> None:
+    def _note(self, broken: Broken, at: int, on_way: str | None = None) -> None:
         result = self.result
         result.broken[broken.law] += 1
         key = (broken.law, broken.told)
         if key in self._told or len(result.found) >= FOUND_MAX:
             return
         self._told.add(key)
-        after = () if way is None else tuple(told for told, _ in way.walk(self.pairs[at]))
+        after: tuple[str, ...] = ()
+        if on_way is not None:
+            after = tuple(told for told, _ in self.ways.named(on_way).walk(self.pairs[at]))
         path, root = self.path(at)
-        result.found.append(Found(broken.law, broken.told, path, after, deaf, root == 0))
+        result.found.append(Found(broken.law, broken.told, path, after, on_way, root == 0))
 
     def path(self, at: int) -> tuple[tuple[Happening, ...], int]:
         """The shortest way to a pair, and the pair where it begins."""

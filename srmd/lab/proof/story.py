@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from srmd.lab.proof.happenings import Happening, World
@@ -20,6 +21,13 @@ from srmd.shown import written
 
 SERVICE: Final = "Cisco Presence Engine"
 """The critical service that dies in scenarios."""
+
+BEGINNINGS: Final = {
+    "alone": "and then, by itself",
+    "mended": "and then, with repairs and the handbook's advice",
+    "deaf a": "from now on a never hears b",
+    "deaf b": "from now on b never hears a",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,13 @@ class Story:
             pair = after
         self.end = pair
         self.world.nexts(pair)
-        if not found.way:
-            laws = {one.law for one in (*judge.of_pair(pair), *judge.broken_steps)}
-            if found.law not in laws:
-                self.doubt = "with true numbers, the property holds"
+        if found.on_way is not None:
+            way = self.ways.named(found.on_way)
+            walked = islice(way.walk(pair), len(found.way))
+            if tuple(told for told, _ in walked) != found.way:
+                self.doubt = "with true numbers, it goes on in another way"
+        elif found.law not in {one.law for one in (*judge.of_pair(pair), *judge.broken_steps)}:
+            self.doubt = "with true numbers, the property holds"
 
     def lines(self) -> Iterator[str]:
         """What happens, with what each node shows when it changes."""
@@ -67,8 +78,8 @@ class Story:
         yield f"  with {self.configuration}; {self._begins()}"
         for moment in self.moments:
             yield f"  {moment.happening}{self._shows(moment.before, moment.after)}"
-        if found.deaf is not None:
-            yield f"  from now on {'ab'[found.deaf]} never hears its peer"
+        if found.on_way is not None:
+            yield f"  {BEGINNINGS[found.on_way]}:"
         for told in found.way:
             yield f"    {told}"
         if self.doubt is not None:
@@ -108,8 +119,8 @@ class Story:
                 steps.append(f"# no verb for: {moment.happening}")
             if does or expects:
                 steps.append(_step(does, expects))
-        if self.found.deaf is not None:
-            at = "ab"[self.found.deaf]
+        if self.found.on_way in {"deaf a", "deaf b"}:
+            at = self.found.on_way[-1]
             steps.append(_step([f"cut heartbeats {_other(at)}->{at}"]))
         return self._head(unsaid) + "\n".join(steps)
 

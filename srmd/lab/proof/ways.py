@@ -93,6 +93,16 @@ class Ways:
         self.mended = Way(world, self._mended)
         self.deaf = (Way(world, self._deaf_a), Way(world, self._deaf_b))
 
+    def named(self, name: str) -> Way:
+        """`alone`, `mended`, `deaf a` or `deaf b`."""
+        ways = {
+            "alone": self.alone,
+            "mended": self.mended,
+            "deaf a": self.deaf[0],
+            "deaf b": self.deaf[1],
+        }
+        return ways[name]
+
     # ------------------------------------------------------------------ what happens by itself
 
     def _by_itself(self, pair: Pair, deaf: int | None) -> Step | None:
