@@ -42,15 +42,17 @@ driver.Driver._handle = hangs
 
 @contextmanager
 def drop_in(machine: Container, text: str) -> Iterator[None]:
-    """The unit with a few lines more, and then without them."""
+    """The unit runs with a few lines more, and then without them."""
     script = f"mkdir -p {DROP_IN} && cat > {DROP_IN}/test.conf <<'EOF'\n{text}\nEOF"
     machine.run("sh", "-c", script)
     machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", UNIT)
     try:
         yield
     finally:
         machine.run("rm", "-r", DROP_IN)
         machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", UNIT)
 
 
 def restarts(machine: Container) -> int:
@@ -131,13 +133,11 @@ def test_a_wrong_configuration_is_no_reason_to_start_again(pair: Installed) -> N
 
 def test_the_watchdog_ends_a_process_that_stands_still(pair: Installed) -> None:
     with drop_in(pair.a, "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1"):
-        pair.a.run("systemctl", "restart", UNIT)
         pair.comes_home()
         before = restarts(pair.a)
         pair.a.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", UNIT)
         pair.a.wait_until("it runs again", lambda: restarts(pair.a) == before + 1)
         pair.comes_home()
-    pair.a.run("systemctl", "restart", UNIT)
 
 
 def test_the_watchdog_ends_a_driver_that_hangs_while_its_loop_turns(pair: Installed) -> None:
@@ -145,7 +145,6 @@ def test_the_watchdog_ends_a_driver_that_hangs_while_its_loop_turns(pair: Instal
     pair.a.run("mkdir", "-p", "/opt/hang")
     (pair.a.disk / "opt/hang/sitecustomize.py").write_text(HANGING)
     with drop_in(pair.a, "[Service]\nWatchdogSec=3\nEnvironment=PYTHONPATH=/opt/hang"):
-        pair.a.run("systemctl", "restart", UNIT)
         pair.comes_home()
         before = restarts(pair.a)
         pair.a.run("touch", "/run/srmd/hang")
@@ -153,7 +152,6 @@ def test_the_watchdog_ends_a_driver_that_hangs_while_its_loop_turns(pair: Instal
         assert pair.nodes.shown("b") == NORMAL
         pair.a.wait_until("it runs again", lambda: restarts(pair.a) == before + 1)
         pair.comes_home()
-    pair.a.run("systemctl", "restart", UNIT)
     said = [str(record["MESSAGE"]) for record in pair.a.journal(UNIT)]
     assert "Fatal Python error: Aborted" in said, "it does not tell where it hung"
 
