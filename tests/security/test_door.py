@@ -1,0 +1,151 @@
+"""The control port has room for so many connections, in all and from one source."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from srmd import tls
+from srmd.daemon.door import source_of
+from srmd.daemon.http import Listener, make_app, serve
+from tests.daemon.api import WITHIN_S, running
+from tests.daemon.fake_facade import FakeFacade
+from tests.security.certificates import authority, write
+
+HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+async def answered(port: int, source: str = "127.0.0.1") -> bytes:
+    """The whole answer to a request from this address."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            writer.write(HEALTH)
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_one_source_does_not_take_the_room_of_others() -> None:
+    async with running(per_source_max=2) as api:
+        port = api.listener.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        assert (await answered(port)).startswith(b"HTTP/1.1 503 ")
+        assert (await answered(port, "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
+        for _, writer in held:
+            writer.close()
+        async with asyncio.timeout(WITHIN_S):
+            while not (await answered(port)).startswith(b"HTTP/1.1 200 "):
+                pass  # until the server has seen that they are gone
+
+
+@pytest.mark.parametrize(
+    "peername, source",
+    [
+        (("192.0.2.1", 5), "192.0.2.1"),
+        (("2001:db8::1", 5, 0, 0), "2001:db8::/64"),
+        (("2001:db8::ffff:1", 5, 0, 0), "2001:db8::/64"),
+        (("fe80::1%lo", 5, 0, 1), "fe80::/64"),
+        (("::ffff:192.0.2.1", 5, 0, 0), "192.0.2.1"),
+        (None, ""),
+        ("/a/socket", ""),
+    ],
+)
+def test_a_source_is_an_address_or_the_network_of_a_host(peername: object, source: str) -> None:
+    assert source_of(peername) == source
+
+
+# With TLS.
+
+
+@asynccontextmanager
+async def encrypted(folder: Path, **limits: float) -> AsyncIterator[tuple[Listener, list[str]]]:
+    """A server with a certificate, and why handshakes with it failed."""
+    contexts = tls.read(*write(folder, authority()))
+    refused: list[str] = []
+    listener = await serve(
+        make_app(FakeFacade(), on_error=lambda *_: None),
+        "127.0.0.1",
+        0,
+        context=lambda: contexts.server,
+        on_refused=lambda _source, why: refused.append(why),
+        **limits,  # type: ignore[arg-type]
+    )
+    try:
+        yield listener, refused
+    finally:
+        await listener.close()
+
+
+async def closed(reader: asyncio.StreamReader) -> None:
+    """The other side ends the connection without an answer of HTTP, in one way or another."""
+    async with asyncio.timeout(WITHIN_S):
+        try:
+            assert b"HTTP" not in await reader.read()
+        except ConnectionError:
+            pass
+
+
+def trusting(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=folder / "ca.crt")
+
+
+async def test_a_program_without_a_certificate_is_answered_by_tls_1_3(tmp_path: Path) -> None:
+    async with encrypted(tmp_path) as (listener, _), asyncio.timeout(WITHIN_S):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", listener.port, ssl=trusting(tmp_path)
+        )
+        assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+        writer.write(HEALTH)
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_older_tls_is_refused(tmp_path: Path) -> None:
+    async with encrypted(tmp_path) as (listener, _), asyncio.timeout(WITHIN_S):
+        older = trusting(tmp_path)
+        older.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection("127.0.0.1", listener.port, ssl=older)
+
+
+async def test_a_handshake_that_does_not_end_is_ended_and_its_room_is_free_again(
+    tmp_path: Path,
+) -> None:
+    async with (
+        encrypted(tmp_path, connections_max=1, handshake_s=0.2) as (listener, refused),
+        asyncio.timeout(WITHIN_S),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"\x16")  # the first byte of a handshake, and no more
+        with pytest.raises((ssl.SSLError, ConnectionError)):  # there is no room
+            await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting(tmp_path))
+        await closed(reader)
+        assert refused
+        _, second = await asyncio.open_connection(
+            "127.0.0.1", listener.port, ssl=trusting(tmp_path)
+        )
+        for one in (writer, second):
+            one.close()
+
+
+async def test_plain_http_at_a_port_with_tls_is_refused_and_told(tmp_path: Path) -> None:
+    async with encrypted(tmp_path) as (listener, refused):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(HEALTH)
+        await closed(reader)
+        writer.close()
+        assert refused == ["http request"]
+
+
+async def test_closing_ends_handshakes(tmp_path: Path) -> None:
+    async with encrypted(tmp_path) as (listener, _), asyncio.timeout(WITHIN_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        await listener.close()
+        await closed(reader)
+        writer.close()

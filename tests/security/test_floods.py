@@ -1,0 +1,140 @@
+"""Strangers at both ports: the heartbeats of the node go out on time, and the pair stays Normal.
+
+How late a beat may be is derived from the interval: half of it, and what this machine itself was
+late in the same seconds, which a process beside the node measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+from srmd.daemon.door import CONNECTIONS_MAX
+from srmd.daemon.node import JOURNAL_FILE
+from srmd.lab.pair import HOST, LabNode, LabPair
+from srmd.lab.records.reading import read
+from srmd.wire.journal import Beats
+
+INTERVAL_S = 0.2
+BEATS = 15
+"""So many have to be on time."""
+LATE_S = INTERVAL_S / 2
+SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+SLOW_CONNECTIONS = 200
+DATAGRAMS_PER_S = 5000
+NORMAL = "Normal/Normal"
+SETTINGS: dict[str, dict[str, str | float | bool]] = {
+    "heartbeat": {
+        "keep_alive_interval_s": INTERVAL_S,
+        "keep_alive_timeout_s": 1.9,
+        "initialization_keep_alive_timeout_s": 6.0,
+    }
+}
+WATCH = f"""
+import os, sys, threading, time
+def end():
+    sys.stdin.read()
+    print(worst_s, flush=True)
+    os._exit(0)
+worst_s = 0.0
+threading.Thread(target=end).start()
+while True:
+    began_s = time.monotonic()
+    time.sleep({INTERVAL_S / 4})
+    worst_s = max(worst_s, time.monotonic() - began_s - {INTERVAL_S / 4})
+"""
+
+
+@contextmanager
+def machine() -> Iterator[list[float]]:
+    """How late a process beside the node was at worst; the list is filled at the end."""
+    watching = subprocess.Popen(
+        [sys.executable, "-c", WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    found: list[float] = []
+    try:
+        yield found
+    finally:
+        found.append(float(watching.communicate(timeout=20)[0]))
+
+
+def was_punctual(node: LabNode, since_s: float, until_s: float, machine_late_s: float) -> None:
+    """Its beats between these moments went out at the interval, says its journal."""
+    sent = sorted(
+        beat.at_s
+        for items in read([node.folder / "state" / JOURNAL_FILE]).journals
+        for _, entry in items
+        if isinstance(entry, Beats)
+        for beat in entry.sent
+        if since_s <= beat.at_s <= until_s
+    )
+    assert len(sent) >= BEATS
+    worst_s = max(later - sooner for sooner, later in pairwise(sent))
+    assert worst_s <= INTERVAL_S + LATE_S + machine_late_s, (worst_s, machine_late_s)
+
+
+def stayed_well(pair: LabPair) -> None:
+    """Nothing happened to the state of either node; then both are ended."""
+    pair.wait_for(a=NORMAL, b=NORMAL)
+    assert [node.status()["counters"]["transitions"] for node in pair.nodes] == [1, 1]
+    for node in pair.nodes:
+        node.terminate()
+
+
+async def _drip(port: int, source: str, until_s: float) -> bool:
+    """A request that comes a byte at a time; whether the connection was kept to the end."""
+    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(source, 0))
+    try:
+        for byte in b"POST /api/v1/ha HTTP/1.1\r\nX: " + b"x" * 4000:
+            if time.monotonic() >= until_s or reader.at_eof():
+                break
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(INTERVAL_S / 2)  # being slow is what it is for
+        return not reader.at_eof()
+    except ConnectionError:
+        return False
+    finally:
+        writer.close()
+
+
+async def test_slow_connections_to_the_control_port_delay_no_heartbeat() -> None:
+    with LabPair(SETTINGS) as pair:
+        port = int(pair.a.control.rpartition(":")[2])
+        with machine() as late:
+            since_s = time.monotonic()
+            until_s = since_s + (BEATS + 2) * INTERVAL_S
+            sources = (SOURCES[n % len(SOURCES)] for n in range(SLOW_CONNECTIONS))
+            kept = await asyncio.gather(*(_drip(port, source, until_s) for source in sources))
+        assert CONNECTIONS_MAX / 2 <= sum(kept) <= CONNECTIONS_MAX
+        stayed_well(pair)
+        was_punctual(pair.a, since_s, until_s, late[0])
+
+
+def test_a_flood_of_datagrams_from_a_stranger_delays_no_heartbeat() -> None:
+    chance = random.Random(1)
+    junk = [chance.randbytes(chance.randrange(0, 600)) for _ in range(50)]
+    junk += [b"SRMh\x01\x01" + chance.randbytes(300) for _ in range(50)]  # begins like a heartbeat
+    with LabPair(SETTINGS) as pair, socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        stranger.connect((HOST, int(pair.a.heartbeat.rpartition(":")[2])))
+        sent_count = 0
+        with machine() as late:
+            since_s = time.monotonic()
+            until_s = since_s + (BEATS + 2) * INTERVAL_S
+            while (now_s := time.monotonic()) < until_s:
+                due = int((now_s - since_s) * DATAGRAMS_PER_S)
+                for number in range(sent_count, due):
+                    stranger.send(junk[number % len(junk)])
+                sent_count = max(sent_count, due)
+                time.sleep(1 / 500)  # a steady rate, not a burst
+        rejected = pair.a.status()["counters"]["heartbeats_rejected"]
+        assert sum(rejected.values()) >= sent_count / 2
+        stayed_well(pair)
+        was_punctual(pair.a, since_s, until_s, late[0])
