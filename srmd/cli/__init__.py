@@ -13,6 +13,7 @@
     manual.py     the manual page, which the wheel gets
     init.py       `srmd init`: the files of a new pair
     records.py    `srmd replay`, `srmd why`, `srmd timeline`: files, and no node
+    sim.py        `srmd sim`: random search in virtual time
     output.py     tables for people, JSON for programs
 
 A command has to feel instant.  So nothing here imports the daemon, or anything slow, before it is

@@ -31,6 +31,8 @@ TIMERS = ("cisco", "fast")
 """The shipped examples that srmd.cli.init knows."""
 SHELLS = ("bash", "zsh", "fish")
 """Those that srmd.cli.completion has a script for."""
+SEEDS = 200
+"""Stories of `srmd sim` that ask every property."""
 TIMELINE_FORMATS = ("text", "json", "html")
 OF_THE_ROOT = argparse.SUPPRESS
 """Default of an option that may stand before the command too, and is not to be hidden then."""
@@ -180,6 +182,7 @@ def root() -> Parser:
     _word(words, "replay", "feed a journal through the machine again", _replay)
     _word(words, "why", "why a node changed its state, back to what began it", _why)
     _word(words, "timeline", "logs of both nodes and of the faults on one time line", _timeline)
+    _word(words, "sim", "stories drawn from seeds, in which nothing wrong may happen", _sim)
     _program(
         words,
         "faultproxy",
@@ -438,6 +441,37 @@ def _timeline(timeline: Parser) -> None:
     timeline.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     _add_language(timeline)
     _does(timeline, "records", "timeline")
+
+
+def _sim(sim: Parser) -> None:
+    sim.description = (
+        "Plays stories that nobody wrote, in virtual time: anything may fail, and nothing wrong may"
+        " happen; then an operator does what the handbook recommends, and everybody has to be home."
+    )
+    sim.epilog = (
+        "exit codes: 0 every property was asked and held, 1 one did not or was never asked, 2 wrong"
+        " usage\ndocs/search.md tells more"
+    )
+    sim.add_argument(
+        "files", nargs="*", metavar="FILE", help="play these scenarios this way; with --seed"
+    )
+    sim.add_argument("--seeds", type=_positive, metavar="N", help=f"how many stories ({SEEDS})")
+    sim.add_argument(
+        "--from", dest="first", type=_positive, metavar="N", help="the first seed (a fresh one)"
+    )
+    sim.add_argument(
+        "--seed", type=_positive, metavar="N", help="this story alone, with all that was seen"
+    )
+    sim.add_argument("--jobs", type=_positive, metavar="N", help="processes (one for each core)")
+    sim.add_argument(
+        "--executor", metavar="dask://HOST:PORT", help="on the workers of a Dask cluster"
+    )
+    sim.add_argument(
+        "--keep", metavar="DIR", help="each failure as a scenario file, the shortest that fails"
+    )
+    sim.add_argument("--no-shrink", action="store_true", help="failures as they were drawn")
+    _add_json(sim)
+    _does(sim, "sim", "sim")
 
 
 def _add_records(command: Parser) -> None:

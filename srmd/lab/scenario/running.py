@@ -188,7 +188,7 @@ class Play:
             except VerbRefused:
                 if not isinstance(verb, ADMIN_VERBS) or self.stage.now_s() >= give_up_s:
                     raise
-            self._look()
+            self.look()
 
     def _refused(self, verb: Verb) -> None:
         try:
@@ -202,11 +202,12 @@ class Play:
         while not doing.done():
             if self.stage.now_s() >= give_up_s:
                 raise StageBroken(f"not done within {VERB_LIMIT_S:g} s")
-            self._look()
+            self.look()
 
     # ------------------------------------------------------------------ looking
 
-    def _look(self) -> Look:
+    def look(self) -> Look:
+        """A look at the pair, noted when it is news.  Raises StoryFailed for a broken invariant."""
         look = self.stage.look()
         if self._last is None or str(look) != str(self._last):
             self._note("seen", str(look))
@@ -222,13 +223,13 @@ class Play:
 
     def _expect(self, expected: Expect, began_s: float, *, afresh: bool) -> None:
         within_s = self._seconds(expected.within)
-        look = self._look() if afresh or self._last is None else self._last
+        look = self.look() if afresh or self._last is None else self._last
         while lacking := missing(expected.picture, look):
             if self.stage.now_s() >= self._done_s + within_s:
                 self._rows_seen(look)
                 limit = f"{expected.within} ({within_s:g} s)"
                 raise StoryFailed(f"not within {limit}: {expected.picture}; {'; '.join(lacking)}")
-            look = self._look()
+            look = self.look()
         after_s = max(0.0, look.at_s - began_s)
         if expected.not_before is not None:
             earliest_s = self._seconds(expected.not_before)
@@ -247,12 +248,12 @@ class Play:
             self._note("while", said)
             doing = self.stage.begin(verb)
             while not doing.done():
-                holds(self._look())
+                holds(self.look())
         until_s = self.stage.now_s() + self._seconds(stays.hold)
-        look = self._look()
+        look = self.look()
         holds(look)
         while look.at_s < until_s:
-            look = self._look()
+            look = self.look()
             holds(look)
         if isinstance(verb, NETWORK_FAULTS):
             self._await(self.stage.lift(verb))
