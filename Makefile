@@ -6,6 +6,9 @@ BIN := .venv/bin
 TOXIPROXY := v2.12.0
 KUBERNETES := 1.37.0
 READY := .venv/.ready
+# Of `make soak`; SEED=N draws the same faults again.
+MINUTES ?= 10
+SEED ?=
 # Tests with a target of their own, because they need more than Python.
 FURTHER := chaos containers netns package page systemd vms
 
@@ -42,6 +45,9 @@ chaos: env ## every scenario on real processes, through a real Toxiproxy if ther
 
 hosts: env ## a pair on two hosts (network namespaces; needs root, iproute2 and nftables)
 	$(BIN)/pytest tests/netns
+
+soak: env ## a pair under random faults for MINUTES (10); growth or a late beat fails; report in build/soak
+	$(BIN)/srmd lab soak --minutes $(MINUTES) $(SEED:%=--seed %) --report build/soak
 
 containers: env ## a pair in podman's containers, in a network of its own (needs root, podman, mmdebstrap)
 	@if .ci/podman true && test -x .tools/toxiproxy/server; then \

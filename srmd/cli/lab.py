@@ -1,6 +1,7 @@
 """`srmd lab`: scenarios, and a pair to break by hand.
 
     srmd lab list | run [FILE ...] | coverage        scenarios
+    srmd lab soak                                    endurance
     srmd lab up | fault ... | heal | status | down   a lab that keeps running
 
 A program of its own behind `srmd`, because nobody else needs what it imports.
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from srmd.cli import soak
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.parser import Parser
 from srmd.cli.target import client_for
@@ -57,7 +59,8 @@ def parser() -> Parser:
     root = Parser(
         prog="srmd lab",
         description="Break a pair on purpose, and see that it does what it should.",
-        epilog="exit codes of run: 0 passed, 1 failed, 2 malformed file or unfit environment\n"
+        epilog="exit codes of run and soak:"
+        " 0 passed, 1 failed, 2 malformed file or unfit environment\n"
         "docs/scenarios.md has the format and all verbs",
     )
     words = root.add_subparsers(metavar="COMMAND", title="commands", required=True)
@@ -107,6 +110,10 @@ def parser() -> Parser:
         "--journal", type=Path, metavar="DIR", help="what passed in that run, not what files say"
     )
     coverage.set_defaults(function=_coverage)
+
+    endurance = words.add_parser("soak", help="random faults for minutes, and what grows meanwhile")
+    soak.add_to(endurance)
+    endurance.set_defaults(function=_soak)
 
     up = words.add_parser("up", help="start a pair with proxies in between, and leave it running")
     up.add_argument("--users", type=_users, metavar="N", default=USERS, help=f"how many ({USERS})")
@@ -168,6 +175,12 @@ def _run(options: Options) -> int:
         except OSError as failed:
             raise Failure(UNFIT, f"--junit {options.junit}: {failed.strerror}") from failed
     return _code({result.verdict.value for result in results})
+
+
+def _soak(options: Options) -> int:
+    for number in ENDINGS:
+        signal.signal(number, _interrupt)
+    return soak.soak(options, _say)
 
 
 def _code(verdicts: set[str]) -> Exit:
