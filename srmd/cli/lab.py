@@ -180,7 +180,7 @@ def _run(options: Options) -> int:
 def _soak(options: Options) -> int:
     for number in ENDINGS:
         signal.signal(number, _interrupt)
-    return soak.soak(options, _say)
+    return soak.soak(options, _say, _uninterrupted)
 
 
 def _code(verdicts: set[str]) -> Exit:

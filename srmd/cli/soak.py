@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import secrets
-from contextlib import suppress
+import tempfile
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 MINUTES: Final = 10.0
 MINUTES_MIN: Final = 2.0
 """Less is too short to tell growth from warming up."""
-MINUTES_MAX: Final = 60.0 * 24 * 7
+MINUTES_MAX: Final = 60.0 * 8
+"""All samples are kept until the end, some 20 MB an hour."""
 SEED_MAX: Final = 2**31 - 1
 UNFIT: Final = Exit.USAGE
+FILES: Final = ("soak.json", "soak.txt", "soak.png", "soak.svg")
 NO_PLOT: Final = (
     "no picture: matplotlib is not installed; pip install 'srmd[plot]', or leave it with --no-plot"
 )
@@ -41,13 +44,19 @@ def add_to(soak: argparse.ArgumentParser) -> None:
         "--report",
         type=Path,
         metavar="DIR",
-        help="gets soak.json, soak.txt, soak.png and soak.svg",
+        help=f"gets {', '.join(FILES)}",
     )
     soak.add_argument("--no-plot", action="store_true", help="no picture in the report")
 
 
-def soak(options: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """0: all bounds kept; 1: one was not, or the pair did not come home; 2: unfit environment."""
+def soak(
+    options: argparse.Namespace, say: Callable[[str], None], shielded: Callable[[], None]
+) -> int:
+    """0: all bounds kept; 1: one was not, or the pair did not come home; 2: unfit environment.
+
+    `shielded` is called before the pair is cleaned up, which is not to be interrupted.
+    """
+    from srmd.lab.real.stage import RealStage
     from srmd.lab.scenario.stage import StageBroken
     from srmd.lab.soak import running
     from srmd.lab.soak.report import as_text
@@ -58,9 +67,13 @@ def soak(options: argparse.Namespace, say: Callable[[str], None]) -> int:
     seed = secrets.randbelow(SEED_MAX) + 1 if options.seed is None else options.seed
     say(f"{options.minutes:g} minutes of stories of seed {seed}: --seed {seed} draws them again")
     try:
-        run = running.soak(options.minutes, seed, say)
+        with ExitStack() as ended:
+            stage = ended.enter_context(RealStage(seed=seed, tell=say))
+            ended.callback(shielded)
+            run = running.soak(stage, options.minutes, seed, say)
     except StageBroken as broken:
         raise Failure(UNFIT, str(broken)) from broken
+    run = running.with_left_behind(run, stage.left_behind)
     say("\n" + as_text(run))
     if report is not None:
         _write(run, report, plots=not options.no_plot)
@@ -69,13 +82,15 @@ def soak(options: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _ready(report: Path, *, plots: bool) -> None:
-    """Asked before the minutes pass.  Raises Failure."""
+    """Before the minutes pass: the folder is there, and nothing in it is old.  Raises Failure."""
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise Failure(UNFIT, NO_PLOT)
     try:
         report.mkdir(parents=True, exist_ok=True)
-        probe = report / "soak.txt"
-        probe.write_text("")
+        for name in FILES:  # those of an earlier run are not to be taken for this one's
+            (report / name).unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=report):
+            pass  # it can be written to
     except OSError as failed:
         raise _no_report(report, failed) from failed
 

@@ -66,7 +66,10 @@ def drawn(seed: int, number: int) -> Scenario:
     chance = substream(seed, "soak", number)
     steps: list[Step] = []
     for _ in range(chance.randint(1, FAULTS_MAX)):
-        steps += [done(_text(chance)), passing(chance.choice(MOMENTS))]
+        text = _text(chance)
+        steps += [done(text), passing(chance.choice(MOMENTS))]
+        if text.startswith("freeze "):  # whoever asks it for anything would wait for minutes
+            steps.append(done(text.replace("freeze", "thaw", 1)))
     name = f"story {number} of seed {seed}"
     return Scenario(
         path=Path(name),

@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from srmd.lab.soak.judging import MIB, Still, lateness
+from srmd.lab.soak.judging import GROWTH, MIB, Still, lateness
 from srmd.lab.soak.report import verdict
 from srmd.lab.soak.running import Endurance
 from srmd.lab.soak.sampling import CONTROL, Sample
@@ -24,8 +24,9 @@ STORY: Final = "#d9d9d9"
 BOUND: Final = "#b00020"
 WIDTH_IN, HEIGHT_IN, DPI = 11.0, 13.0, 110
 
+MEMORY: Final = "memory (RSS), MiB"
 PANELS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
-    ("memory (RSS), MiB", lambda one: one.rss_bytes / MIB),
+    (MEMORY, lambda one: one.rss_bytes / MIB),
     ("file descriptors", lambda one: one.descriptors),
     ("asyncio tasks", lambda one: one.tasks),
     ("threads", lambda one: one.threads),
@@ -46,6 +47,7 @@ def draw(run: Endurance, folder: Path) -> tuple[Path, ...]:
     for axis, (name, value) in zip(axes, PANELS, strict=False):
         _used(axis, run, name, value)
     _late(axes[-1], run)
+    axes[-1].set_xlim(0, run.took_s)
     axes[-1].set_xlabel("seconds from the begin of the run; grey: a story, until the pair is home")
     files = (folder / "soak.png", folder / "soak.svg")
     for file in files:
@@ -72,12 +74,17 @@ def _used(axis: Axes, run: Endurance, name: str, value: Callable[[Sample], float
                 markersize=3.5,
             )
         axis.plot([], [], color=COLOURS[node], label=f"node {node}")
-    axis.set_ylim(bottom=0)
+    seen = [value(one) for one in run.samples if one.node != CONTROL] or [0.0]
+    if name == MEMORY:  # a rise is small beside all that there is
+        room = 2 * GROWTH["rss_bytes"].rise_max
+        axis.set_ylim(max(0.0, min(seen) - room), max(seen) + room)
+    else:
+        axis.set_ylim(0, 1.1 * max(seen) or 1.0)
     axis.set_ylabel(name, fontsize=8)
     axis.grid(alpha=0.3)
     axis.tick_params(labelsize=8)
-    if name == PANELS[0][0]:
-        axis.legend(loc="lower right", fontsize=8, title="dots: at rest, judged", title_fontsize=8)
+    if name == MEMORY:
+        axis.legend(loc="lower right", fontsize=8, title="dots: at rest", title_fontsize=8, ncols=2)
 
 
 def _late(axis: Axes, run: Endurance) -> None:

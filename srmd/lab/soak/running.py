@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from srmd.lab.pair import LabNode
@@ -59,17 +59,16 @@ class Endurance:
         return not self.why and all(one.kept for one in self.findings)
 
 
-def soak(minutes: float, seed: int, tell: Tell) -> Endurance:
+def soak(stage: RealStage, minutes: float, seed: int, tell: Tell) -> Endurance:
     """Raises StageBroken when the environment is not fit; what was measured proves nothing then."""
     if not (PROC / "self" / "fd").exists():
         raise StageBroken(f"{PROC} does not tell of processes here: use Linux")
-    with RealStage(seed=seed, tell=tell) as stage:
-        stage.prepare(Settings())
-        interval_s = stage.timers["keep_alive_interval"]
-        with Control(interval_s) as control:
-            run = _Run(stage, control, seed, tell)
-            run.until(minutes * 60)
-        logged = [found for node in stage.wired.pair.nodes for found in defects_in(node)]
+    stage.prepare(Settings())
+    interval_s = stage.timers["keep_alive_interval"]
+    with Control(interval_s) as control:
+        run = _Run(stage, control, seed, tell)
+        run.until(minutes * 60)
+    logged = [found for node in stage.wired.pair.nodes for found in defects_in(node)]
     return Endurance(
         seed=seed,
         interval_s=interval_s,
@@ -78,14 +77,14 @@ def soak(minutes: float, seed: int, tell: Tell) -> Endurance:
         samples=tuple(run.sampler.samples),
         still=tuple(run.still),
         findings=judged(run.sampler.samples, run.still, interval_s),
-        why="\n".join(
-            [
-                *filter(None, [run.why]),
-                *logged,
-                *(f"left behind: {process}" for process in stage.left_behind),
-            ]
-        ),
+        why="\n".join([*filter(None, [run.why]), *logged]),
     )
+
+
+def with_left_behind(run: Endurance, processes: Sequence[str]) -> Endurance:
+    """The pair has ended; these processes of it had not."""
+    lines = [f"left behind: {process}" for process in processes]
+    return replace(run, why="\n".join([*filter(None, [run.why]), *lines]))
 
 
 @dataclass

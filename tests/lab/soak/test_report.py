@@ -48,6 +48,13 @@ def test_a_bound_that_is_not_kept_fails_the_run() -> None:
     assert "failed: 1 stories" in text
 
 
+def test_a_process_that_the_pair_left_behind_fails_the_run() -> None:
+    run = running.with_left_behind(endurance(KEPT), ["123 python service_program"])
+    assert "left behind: 123 python service_program" in as_text(run)
+    assert not run.passed
+    assert running.with_left_behind(endurance(KEPT), []).passed
+
+
 def test_a_pair_that_does_not_come_home_fails_the_run_with_its_story() -> None:
     text = as_text(endurance(KEPT, why="story 1 of seed 7: not at home within 90 s"))
     assert "story 1 of seed 7: not at home within 90 s" in text
@@ -82,22 +89,18 @@ def test_the_command_leaves_the_report_and_the_exit_code(
     report = tmp_path / "new" / "report"
     played(monkeypatch, KEPT)
     assert main(["lab", "soak", "--minutes", "2", "--seed", "7", "--report", str(report)]) == 0
-    assert {file.name for file in report.iterdir()} == {
-        "soak.json",
-        "soak.txt",
-        "soak.png",
-        "soak.svg",
-    }
+    assert {file.name for file in report.iterdir()} == set(command.FILES)
     played(monkeypatch, BROKEN)
-    assert main(["lab", "soak", "--seed", "7"]) == 1
+    assert main(["lab", "soak", "--seed", "7", "--report", str(report), "--no-plot"]) == 1
+    assert {file.name for file in report.iterdir()} == {"soak.json", "soak.txt"}
     assert "--seed 7 draws them again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--minutes", "1"), "--minutes: 1: a number of minutes from 2 to 10080 is needed"),
-        (("--minutes", "nan"), "nan: a number of minutes from 2 to 10080 is needed"),
+        (("--minutes", "1"), "--minutes: 1: a number of minutes from 2 to 480 is needed"),
+        (("--minutes", "nan"), "nan: a number of minutes from 2 to 480 is needed"),
         (("--seed", "0"), "0: a whole number from 1 to 2147483647 is needed"),
         (("--report", "/dev/null/x"), "--report /dev/null/x: Not a directory; name a folder"),
     ],

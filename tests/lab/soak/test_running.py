@@ -12,6 +12,7 @@ import pytest
 
 from srmd.core.states import State
 from srmd.lab.pair import LabNode
+from srmd.lab.real.stage import RealStage
 from srmd.lab.scenario.stage import StageBroken
 from srmd.lab.soak import homeward, running
 from srmd.lab.soak.control import Control
@@ -103,9 +104,11 @@ def test_the_bare_timer_counts_on_the_schedule_of_the_beats_and_ends_with_us() -
         control.read()
 
 
-def test_a_few_stories_on_a_real_pair(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_few_stories_on_a_real_pair() -> None:
     """Too short for a verdict on growth; the pair comes home, and all is measured."""
-    run = running.soak(0.2, 7, print)
+    with RealStage(seed=7) as stage:
+        run = running.soak(stage, 0.2, 7, print)
+    assert stage.left_behind == []
     assert run.why == ""
     assert len(run.stories) >= 1
     assert run.stories[0].did
