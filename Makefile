@@ -14,7 +14,6 @@ FURTHER := chaos containers netns package page systemd vms
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
-.PHONY: help env demo lab test chaos hosts toxiproxy check lint types prove golden bench lock clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -77,6 +76,7 @@ manifests: env .tools/manifests/.ready ## validate deploy/kubernetes against the
 	.tools/manifests/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-manifests.lock
 	@touch $@
+
 page: env ## the HTML time line in a real browser (needs Chromium)
 	$(BIN)/pytest tests/page
 
