@@ -256,8 +256,12 @@ class ServerNode:
 
     async def _store_within(self, memory: NodeMemory) -> None:
         """The same within a bound, in which a shutdown has room for two.  Raises OSError."""
-        async with asyncio.timeout(min(SAVE_LIMIT_S, self.config.limits.shutdown_s / 4)):
-            await self.store(memory)
+        limit_s = min(SAVE_LIMIT_S, self.config.limits.shutdown_s / 4)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.store(memory)
+        except TimeoutError:
+            raise TimeoutError(f"the disk did not answer within {limit_s:g} s") from None
 
     def outlive(self, incarnation: int) -> None:
         """The peer knows a later incarnation of ours than we do: our memory was lost.  Start SRM
