@@ -273,7 +273,7 @@ async def test_a_disk_that_hangs_bounds_the_stop_of_srm(
         outcome = await node.order_srm(SrmAction.START)
     assert isinstance(outcome, Refused)
     assert node.srm is None
-    assert node.srm_note == "not started: TimeoutError"
+    assert node.srm_note == "not started: the disk did not answer within 0.05 s"
 
 
 async def test_twenty_starts_and_stops_leave_no_task(node: ServerNode) -> None:
