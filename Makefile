@@ -77,6 +77,14 @@ manifests: env .tools/manifests/.ready ## validate deploy/kubernetes against the
 		-r requirements-manifests.lock
 	@touch $@
 
+fuzz: env .tools/fuzz/.ready ## a stated number of inputs: parsers under atheris, the HTTP API under schemathesis
+	.tools/fuzz/bin/python -m tests.fuzz
+
+.tools/fuzz/.ready: requirements-fuzz.lock
+	$(PYTHON) -m venv .tools/fuzz
+	.tools/fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 page: env ## the HTML time line in a real browser (needs Chromium)
 	$(BIN)/pytest tests/page
 
@@ -123,6 +131,7 @@ lock: ## resolve the dependencies anew: hashes, no addresses
 	.tools/lock/bin/pip install --quiet --disable-pip-version-check uv
 	.tools/lock/bin/uv pip compile pyproject.toml --extra dev $(LOCKED) --output-file requirements-dev.lock
 	.tools/lock/bin/uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements-runtime.lock
+	.tools/lock/bin/uv pip compile pyproject.toml --group fuzz --constraint requirements-dev.lock $(LOCKED) --output-file requirements-fuzz.lock
 	.tools/lock/bin/uv pip compile --group manifests $(LOCKED) --output-file requirements-manifests.lock
 
 clean: ## remove what was made, .venv too

@@ -315,7 +315,7 @@ ROUTES: tuple[Route, ...] = (
         answers={200: ("Imported.", ref("Imported"))},
         body=Body(
             media_type="text/csv",
-            schema={"type": "string"},
+            schema={"type": "string", "minLength": 1},
             example="user_id,home_node\nalice,a\nbob,b\n",
             max_bytes=IMPORT_BYTES_MAX,
         ),

@@ -38,6 +38,8 @@ def check(schema: Schema, value: object, *, where: str) -> tuple[Problem, ...]:
     """All that is wrong with a value, at most PROBLEMS_MAX; `where` names it in the messages."""
     if "oneOf" in schema:
         return _check_choice(schema["oneOf"], value, where)[:PROBLEMS_MAX]
+    if schema["type"] == "integer":
+        value = whole(value)
     # JSON tells true from 1, Python does not.
     if type(value) is not _KINDS[schema["type"]]:
         return (Problem(where, shown(value), f"is not {right(schema)}"),)
@@ -52,10 +54,16 @@ def check(schema: Schema, value: object, *, where: str) -> tuple[Problem, ...]:
 
 
 def with_defaults(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with the published defaults of the fields that it leaves out."""
+    """The object with the published defaults of the fields that it leaves out, and whole numbers
+    as such, however they were written."""
     published = schema.get("properties", {}).items()
     defaults = {name: field["default"] for name, field in published if "default" in field}
-    return {**defaults, **value}
+    return {**defaults, **{name: whole(given) for name, given in value.items()}}
+
+
+def whole(value: object) -> object:
+    """In JSON Schema 5.0 is an integer too.  No request has numbers that are not to be whole."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def shown(value: object) -> str:

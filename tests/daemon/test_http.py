@@ -194,6 +194,14 @@ async def test_a_wrong_field_is_named_with_its_value_and_what_is_right(
     assert api.facade.asked == []
 
 
+async def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """schemathesis: the document says integer, which 500.0 is, and it was refused."""
+    async with running() as api:
+        got = await api.ask("POST", "/api/v1/users/generate", body={"count": 500.0})
+    assert got.status == 200
+    assert api.facade.asked == [("generate_users", 500, "balanced", "user")]
+
+
 async def test_wrong_fields_are_told_apart_for_programs() -> None:
     async with running() as api:
         got = await api.ask("POST", "/api/v1/ha", body={"enabled": "yes", "Enabled": True})
