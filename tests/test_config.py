@@ -50,6 +50,7 @@ def write(folder: Path, changes: Mapping[str, str | None] | None = None) -> Path
     keys = {**SMALLEST, **(changes or {})}
     file = folder / "node.toml"
     lines = [f"{key} = {value}" for key, value in keys.items() if value is not None]
+    file.touch(0o600)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
 
@@ -519,6 +520,17 @@ def test_a_secret_file_that_others_may_read_is_warned(tmp_path: Path) -> None:
     assert str(warning) == (
         "line 7: auth.keys.k1: file k1.key, mode 640: others may read the secret; chmod 600 k1.key"
     )
+
+
+def test_a_secret_in_a_file_that_others_may_read_is_warned(tmp_path: Path) -> None:
+    """On loopback alone it is nobody's concern: the examples have published secrets."""
+    changes = {**CALM, "control.token": f'"{TOKEN}"', "peer.heartbeat": '"10.0.0.2:22001"'}
+    file = write(tmp_path, changes)
+    file.chmod(0o644)
+    assert [(warning.key, warning.right) for warning in load(file).warnings] == [
+        ("control.token", f"others may read the secret; chmod 600 {file.name}"),
+        ("auth.keys.k1", f"others may read the secret; chmod 600 {file.name}"),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"0" * 5000])

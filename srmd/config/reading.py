@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from srmd import strict_toml
 from srmd.config.relations import relate
-from srmd.config.secrets import Secrets
+from srmd.config.secrets import Secrets, judge_mode
 from srmd.config.values import (
     Address,
     AuthConfig,
@@ -88,7 +88,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         heartbeat=_heartbeat(root.table("heartbeat")),
         control=_control(root.table("control"), secrets),
         auth=_auth(root.table("auth"), secrets),
-        tls=_tls(root.table("tls"), folder, secrets),
+        tls=_tls(root.table("tls"), folder),
         services=_services(root.table("services")),
         users=_users(root.table("users")),
         limits=_limits(root.table("limits")),
@@ -209,7 +209,7 @@ def _auth(table: Table, secrets: Secrets) -> AuthConfig:
     return AuthConfig(mode=mode, active=active, keys=keys)
 
 
-def _tls(table: Table, folder: Path, secrets: Secrets) -> TlsConfig:
+def _tls(table: Table, folder: Path) -> TlsConfig:
     texts = {key: table.text(key, "") for key in ("certificate", "key", "ca")}
     table.close()
     if not any(texts.values()):
@@ -225,7 +225,7 @@ def _tls(table: Table, folder: Path, secrets: Secrets) -> TlsConfig:
 
         try:
             tls.read(*section.files)
-            secrets.judge_mode(table.reader, "tls.key", texts["key"], section.files[1].stat())
+            judge_mode(table.reader, "tls.key", texts["key"], section.files[1].stat())
         except tls.BadCertificate as bad:
             table.reader.problem(table.key(bad.place), bad.value, bad.right)
         except OSError as failed:

@@ -6,6 +6,7 @@ The limits are ours (srm.md, section 3).
 
 from __future__ import annotations
 
+from srmd.config.secrets import judge_mode
 from srmd.config.values import Config, LogFormat
 from srmd.secret import Secret
 from srmd.strict_toml import MISSING, Reader, shown
@@ -114,6 +115,17 @@ def _relate_tls(reader: Reader, config: Config) -> None:
         reader.problem("peer.control", config.peer.control, right)
 
 
+def _judge_secrets_in_the_file(reader: Reader) -> None:
+    """A secret that stands in the file itself is as open as the file."""
+    control, auth = (reader.content.get(name) for name in ("control", "auth"))
+    keys = auth.get("keys") if isinstance(auth, dict) else None
+    for prefix, table in (("control.", control), ("auth.keys.", keys)):
+        for name, value in table.items() if isinstance(table, dict) else ():
+            secret = prefix == "auth.keys." or name in {"token", "old_token"}
+            if secret and isinstance(value, str) and value:
+                judge_mode(reader, prefix + name, reader.path.name, reader.path.stat())
+
+
 def _relate_secrets(reader: Reader, config: Config) -> None:
     control, auth = config.control, config.auth
     open_to_all = control.token is None and not control.listen.is_loopback
@@ -126,6 +138,7 @@ def _relate_secrets(reader: Reader, config: Config) -> None:
     ours = (config.heartbeat.listen, control.listen, config.peer.heartbeat)
     if all(address.is_loopback for address in ours):
         return
+    _judge_secrets_in_the_file(reader)
     right = "published with srmd and no secret; make your own: openssl rand -hex 32"
     for key_id, secret in auth.keys.items():
         if secret == DEMO_KEY:

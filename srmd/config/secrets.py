@@ -90,7 +90,7 @@ class Secrets:
             why = failed.strerror if isinstance(failed, OSError) else str(failed)
             reader.problem(name, f"file {where}", f"{why}; name a file that can be read")
             return None
-        self.judge_mode(reader, name, where, found)
+        judge_mode(reader, name, where, found)
         try:
             text = raw.decode("ascii").strip()
         except UnicodeDecodeError:
@@ -100,10 +100,10 @@ class Secrets:
             return None
         return text
 
-    @staticmethod
-    def judge_mode(reader: Reader, name: str, where: str, found: os.stat_result) -> None:
-        """Warns of a file with a secret that others than its owner may read or change."""
-        mode = stat.S_IMODE(found.st_mode)
-        if mode & 0o077:
-            right = f"others may read the secret; chmod 600 {where}"
-            reader.warn(name, f"file {where}, mode {mode:03o}", right)
+
+def judge_mode(reader: Reader, name: str, where: str, found: os.stat_result) -> None:
+    """Warns of a file with a secret that others than its owner may read or change."""
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        right = f"others may read the secret; chmod 600 {where}"
+        reader.warn(name, f"file {where}, mode {mode:03o}", right)
