@@ -18,6 +18,8 @@ CONNECTIONS_PER_SOURCE_MAX = 64
 """An address; of IPv6 its /64, which one host has for itself."""
 HANDSHAKE_S = 5.0
 """How long a TLS handshake may take."""
+GOODBYE_S = 2.0
+"""How long the other side may take to agree that an encrypted connection ends."""
 IPV6_HOST_BITS = 64
 
 Left = Callable[[], None]
@@ -92,6 +94,7 @@ class Door:
                 context,
                 server_side=True,
                 ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=GOODBYE_S,
             )
         except OSError as failed:  # of ssl, of the network, or late
             self._left(source)

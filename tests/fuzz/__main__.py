@@ -98,7 +98,8 @@ def _api(examples: int, seed: int) -> bool:
         words += ["--request-timeout", str(REQUEST_LIMIT_S), "--continue-on-failure"]
         words += ["--exclude-operation-id", NOT_ASKED, "--exclude-path-regex", "^/control/"]
         assert pair.a.client.token is not None
-        done = _run(words, API_LIMIT_S, SRMD_TOKEN=pair.a.client.token.text())
+        token = pair.a.client.token.text()
+        done = _run(words, API_LIMIT_S, pair.a.folder, SRMD_TOKEN=token)  # it leaves files there
         mistakes = [line for line in _log(pair) if "http.failed" in line or "srm.failed" in line]
         alive = [node.pid is not None for node in pair.nodes]
         good = done is not None and done.returncode == 0 and not mistakes and all(alive)
@@ -115,7 +116,7 @@ def _log(pair: LabPair) -> list[str]:
 
 
 def _run(
-    words: Sequence[str], limit_s: float, **env: str
+    words: Sequence[str], limit_s: float, folder: Path | None = None, **env: str
 ) -> subprocess.CompletedProcess[str] | None:
     """None: it did not end in time, and was killed."""
     try:
@@ -126,6 +127,7 @@ def _run(
             text=True,
             errors="replace",
             timeout=limit_s,
+            cwd=folder,
             env={**os.environ, **env},
             check=False,
         )
