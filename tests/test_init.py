@@ -145,6 +145,41 @@ def test_with_tls_each_node_has_a_certificate_and_the_ca_is_kept_apart(
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
+def test_certificates_are_made_again_by_the_same_ca(tmp_path: Path) -> None:
+    first, _ = made(tmp_path / "pair", "--tls")
+    again, _ = made(tmp_path / "again", "--tls", "--tls-ca", str(tmp_path / "pair" / "ca"))
+    assert first.tls.files is not None
+    assert again.tls.files is not None
+    assert first.tls.files[0].read_text() != again.tls.files[0].read_text()
+    assert first.tls.files[2].read_text() == again.tls.files[2].read_text()
+    tls.read(again.tls.files[0], again.tls.files[1], first.tls.files[2])
+    assert not (tmp_path / "again" / "ca").exists()
+
+
+@pytest.mark.parametrize(
+    "file, text, told",
+    [
+        ("ca.key", None, "ca.key: No such file or directory"),
+        ("ca.crt", "no PEM", "a certificate and its key, as srmd init --tls writes them"),
+        ("ca.key", "of another", "ca.key: not the key of "),
+    ],
+)
+def test_a_ca_that_cannot_sign_is_refused(
+    tmp_path: Path, capsys: Capture, file: str, text: str | None, told: str
+) -> None:
+    made(tmp_path / "pair", "--tls")
+    made(tmp_path / "other", "--tls")
+    ca = tmp_path / "pair" / "ca"
+    (ca / file).unlink()
+    if text is not None:
+        other = (tmp_path / "other" / "ca" / file).read_text()
+        (ca / file).write_text(other if text == "of another" else text)
+    words = ["init", str(tmp_path / "again"), "--tls", "--tls-ca", str(ca)]
+    assert main(words) == Exit.USAGE
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
 def test_without_the_library_for_certificates_it_is_said_how_to_get_it(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +239,7 @@ def test_a_write_that_fails_takes_back_what_was_written(
         (["--addresses", "192.0.2.1", "localhost"], "--addresses: localhost: no other host"),
         (["--state-dir", ""], "--state-dir: '': the name of a folder"),
         (["--state-dir", "/var/lib/srmd"], "--state-dir: /var/lib/srmd: both nodes are on one"),
+        (["--tls-ca", "x"], "--tls-ca: x: only with --tls"),
         (["--tls", "--tls-days", "0"], "--tls-days: 0: days from 1 to 3650"),
         (["--tls", "--tls-days", "soon"], "--tls-days: soon: days from 1 to 3650"),
         (["--timers", "slow"], "timers: slow: one of cisco, fast"),

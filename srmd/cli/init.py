@@ -98,7 +98,7 @@ def init(options: Options) -> int:
         me.folder: _folder_of(me, peer, options, template, shared=shared, signer=signer)
         for me, peer in ((a, b), (b, a))
     }
-    if signer is not None:
+    if signer is not None and options.tls_ca is None:
         folders[CA_FOLDER] = {CA_FILE: signer.certificate, CA_KEY_FILE: signer.key}
     _write(Path(options.folder), folders)
     print(_next_steps(Path(options.folder), hosts, options.timers))
@@ -147,17 +147,25 @@ def _folder_of(
 def _signer(options: Options) -> Authority | None:
     """Raises Failure when certificates are wanted and cannot be made."""
     if not options.tls:
+        if options.tls_ca is not None:
+            raise Failure(Exit.USAGE, f"--tls-ca: {options.tls_ca}: only with --tls")
         return None
     days = int(options.tls_days) if re.fullmatch("[0-9]{1,5}", options.tls_days) else 0
     if not 1 <= days <= TLS_DAYS_MAX:
         right = f"days from 1 to {TLS_DAYS_MAX}"
         raise Failure(Exit.USAGE, f"--tls-days: {options.tls_days}: {right}")
     try:
-        from srmd.cli.certificates import Authority  # needs an extra
+        from srmd.cli.certificates import Authority, BadAuthority  # needs an extra
     except ImportError as missing:
         right = "the Python package cryptography makes the certificates: pip install 'srmd[tls]'"
         raise Failure(Exit.FAILED, f"--tls: {missing}; {right}") from missing
-    return Authority(options.group, days)
+    if options.tls_ca is None:
+        return Authority.new(options.group, days)
+    folder = Path(options.tls_ca)
+    try:
+        return Authority.read(folder / CA_FILE, folder / CA_KEY_FILE, days)
+    except BadAuthority as bad:
+        raise Failure(Exit.USAGE, f"--tls-ca: {bad}") from bad
 
 
 def _hosts(names: list[str], addresses: list[str]) -> tuple[Host, Host]:

@@ -382,8 +382,9 @@ def _init(init: Parser) -> None:
         "--tls", action="store_true", help="encrypt the control channel, by a CA of the pair's own"
     )
     pair.add_argument(
-        "--tls-days", metavar="N", default="825", help="how long the certificates hold (825)"
+        "--tls-days", metavar="N", default="825", help="how long a node's certificate holds (825)"
     )
+    pair.add_argument("--tls-ca", metavar="DIR", help="an earlier DIR/ca, to sign again (a new CA)")
     _does(init, "init", "init")
 
 

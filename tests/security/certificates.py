@@ -17,7 +17,7 @@ CERTIFICATE, KEY, CA = "node.crt", "tls.key", "ca.crt"
 
 
 def authority(days: float = DAYS) -> Authority:
-    return Authority(GROUP, days)
+    return Authority.new(GROUP, days)
 
 
 def write(
