@@ -197,7 +197,10 @@ class _Page:
             why = self._say("not reached: {why}", why=peer["control_error"])
             lines.append(labelled(self._say("The peer's control side"), why))
         for one in (self._status.get("tls") or {}).get("certificates", ()):
-            days, whose, at = one["days_left"], one["whose"], one["at"]
+            days, at = one["days_left"], one["at"]
+            whose = {"node": self._status["local"]["node"], "peer": peer["node"], "ca": "CA"}.get(
+                one["whose"], one["whose"]
+            )
             if days > EXPIRY_SHOWN_DAYS:
                 continue
             if days > 0:
