@@ -43,7 +43,7 @@ WAL_MIB_MAX: Final = 8.0
 """SQLite writes its log back to the database at 1000 pages, which are 4 MiB; twice that means that
 something keeps it from doing so."""
 LATE_SHARE: Final = 0.99
-LATE_INTERVALS_MAX: Final = 0.1
+LATE_INTERVALS_MAX: Final = 0.3
 """So late, in intervals, may be the latest of 99 % of the beats."""
 LATEST_INTERVALS_MAX: Final = 1.0
 """So late may be the latest of all: the timeout has room for several."""

@@ -193,7 +193,7 @@ def test_beats_of_a_node_that_was_frozen_on_purpose_are_left_out_and_counted() -
 
 def test_many_slightly_late_beats_are_found_by_their_share() -> None:
     def sluggish(one: Sample) -> Sample:
-        return replace(one, late={"0.03": int(one.at_s * BEATS)}, latest_s=0.028)
+        return replace(one, late={"0.05": int(one.at_s * BEATS)}, latest_s=0.048)
 
     assert names(failed(run_of(sluggish))) == ["lateness of 99% of the beats"]
 
