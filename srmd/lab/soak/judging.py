@@ -67,9 +67,9 @@ class Bound:
 MIB: Final = 1024.0**2
 GROWTH: Final[Mapping[str, Bound]] = {
     "rss_bytes": Bound("memory (RSS)", "MiB", 4.0, MIB),
-    "descriptors": Bound("file descriptors", "", 2.0),
+    "descriptors": Bound("file descriptors", "", 4.0),
     "threads": Bound("threads", "", 2.0),
-    "tasks": Bound("asyncio tasks", "", 2.0),
+    "tasks": Bound("asyncio tasks", "", 4.0),
     "database_bytes": Bound("user database", "MiB", 0.25, MIB, of_files=True),
 }
 """By the name in a sample."""
