@@ -300,10 +300,8 @@ def answer_as_normal(node: Node, event: PeerHeard | HealthChanged) -> Step:
     match peer.state:
         case State.NORMAL | State.INITIALIZING:
             return fail_over_or_fail(node) if node.lasting else stay(node)
-        case State.FAILING_OVER:
+        case State.FAILING_OVER | State.IDLE | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN:
             return step_in(node, take_over_reason(peer))
-        case State.IDLE | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN:
-            return step_in(node, peer.reason)
         case State.TAKING_OVER | State.BACKUP:
             return give_up_users(node, Reason.PEER_DOWN)
         case State.FAILED_MODE:

@@ -321,6 +321,16 @@ def test_a_normal_node_serves_everybody_when_its_peer_serves_nobody(state: State
     story.see(hears(state, R.PEER_DOWN), (S.TAKING_OVER, R.PEER_DOWN), [StartServices, HERE])
 
 
+@pytest.mark.parametrize("state", [S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+def test_r8_a_normal_node_that_takes_over_names_the_reason_as_the_document_does_on_its_side(
+    state: State,
+) -> None:
+    """The reason of row 22's node 2 is never that of node 1, in whatever state node 2 is met."""
+    story = play(S.NORMAL, R.NORMAL)
+    then = (S.TAKING_OVER, R.AUTO_RECOVER_DATABASE_FAILURE)
+    story.see(hears(state, R.AUTO_RECOVERY_DATABASE_FAILURE), then, [StartServices, HERE])
+
+
 @pytest.mark.parametrize("state", [S.FALLING_BACK, S.TAKING_BACK, S.UNKNOWN])
 def test_a_normal_node_leaves_a_peer_alone_that_is_on_its_way(state: State) -> None:
     play(S.NORMAL, R.NORMAL).see(hears(state), do=[])
