@@ -15,18 +15,17 @@ from srmd.core.states import Reason, Start, State
 from srmd.lab.proof.__main__ import main
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import Property
-from srmd.lab.proof.running import run
 from srmd.lab.proof.search import CONFIGURATIONS, Bounds, Result, Search
 from srmd.lab.proof.story import Story
 from srmd.lab.scenario.reading import load
+from tests.lab.proof.conftest import SMALL
 
-SMALL = Bounds(faults=0, messages=0, pairs_max=100_000)
 PAIRS_AT_REST = Path(__file__).parents[3] / "docs" / "pairs-at-rest.md"
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result]:
-    return run(SMALL)
+def results(searches: list[Search]) -> list[Result]:
+    return [search.result for search in searches]
 
 
 def test_every_property_is_asked_and_holds(results: list[Result]) -> None:
