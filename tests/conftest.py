@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -10,6 +11,9 @@ import srmd.log
 
 # An event outside the catalogue is a failing test, not a line in a log that nobody reads.
 srmd.log.STRICT = True
+
+# Tests begun in the background of a script have Ctrl-C ignored, and every child with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The build must not depend on luck: the same examples each time.  `HYPOTHESIS_PROFILE=search` looks
 # for new ones, and prints how to repeat what it finds.

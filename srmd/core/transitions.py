@@ -512,7 +512,7 @@ def keep_or_hand_over(node: Node) -> Step:
     return fail(node, Reason.CRITICAL_SERVICE_DOWN)
 
 
-def watch_as_backup(node: Node, event: HealthChanged | PeerDown | PeerLeft) -> Step:
+def watch_as_backup(node: Node, event: HealthChanged | PeerLeft) -> Step:
     """The backup keeps its role when the peer is lost, and in short failures of its own (R8)."""
     return keep_or_hand_over(node)
 
@@ -535,7 +535,8 @@ def answer_as_backup(node: Node, event: PeerHeard) -> Step:
             return join_failure(node, peer)
         case State.IDLE | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN:
             unasked = node.cause in TAKEN_UNASKED or peer.reason in HAS_YIELDED
-            if unasked and peer.op > node.op:
+            resumed = node.reason is Reason.INITIALIZATION and node.contact_before is Contact.NEVER
+            if resumed or (unasked and peer.op > node.op):
                 return hold_users_again(node)
             return keep_or_hand_over(node)
         case (
@@ -547,6 +548,16 @@ def answer_as_backup(node: Node, event: PeerHeard) -> Step:
             | State.DOWN
         ):
             return keep_or_hand_over(node)
+
+
+def lose_peer_as_backup(node: Node, event: PeerDown) -> Step:
+    """Without its peer a backup keeps its role; one that resumed it places the users again (ours).
+
+    Who starts again may find another placement than it left: a database that was lost, or one that
+    the peer has filled meanwhile.
+    """
+    never_heard = node.reason is Reason.INITIALIZATION and node.peer is None
+    return hold_users_again(node) if never_heard and not node.lasting else keep_or_hand_over(node)
 
 
 def hold_users_again(node: Node) -> Step:
@@ -971,7 +982,7 @@ RULES: dict[State, tuple[Row, ...]] = {
             *FAILOVER_AND_OUT,
         ),
         on(HealthChanged, watch_as_backup, *FAILOVER_AND_OUT),
-        on(PeerDown, watch_as_backup, *FAILOVER_AND_OUT),
+        on(PeerDown, lose_peer_as_backup, *FAILOVER_AND_OUT),
         on(PeerLeft, watch_as_backup, *FAILOVER_AND_OUT),
         *NOT_NOW,
         *ignore(FallbackDue, because="the home node decides when it takes its users back"),

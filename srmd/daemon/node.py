@@ -77,7 +77,7 @@ from srmd.node.commands import (
     users_are_locked,
 )
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake
-from srmd.node.replication import UNHEARD, merge, page_of, unheard
+from srmd.node.replication import merge, page_of, unheard
 from srmd.store import nodestate
 from srmd.store.database import (
     AssignmentMode,
@@ -809,7 +809,7 @@ class ServerNode:
                 case messages.CommandMessage(_, action, node):
                     return await self._obey(op, action, node)
                 case messages.PlacementMessage():
-                    if self.machine.contact in UNHEARD:
+                    if self.machine.contact is not Contact.HEARD:
                         return unheard(op)
                     return await self.database.use(partial(merge, message=message))
                 case messages.UsersRequest():

@@ -174,6 +174,9 @@ class Srm(Events):
             return
         if events is None:
             return
+        doubt = self._reports.doubt(events, self.driver.node)
+        if doubt is not None:
+            self.heartbeat.beats.doubt(doubt, time.monotonic())
         self._hear(heartbeat, events, mismatch)
         if heartbeat.leaving:
             return

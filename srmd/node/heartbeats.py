@@ -72,6 +72,7 @@ class Heartbeats:
         self._keyring = keyring
         self._seq = 0
         self._suspicion: tuple[float, str] | None = None
+        self._before_last = self.detector
         self._peer_down = False
         self._initializing = True
 
@@ -117,9 +118,15 @@ class Heartbeats:
         self.received_count += 1
         self.last, self.last_heard_s = heartbeat, now_s
         self._peer_down = False
+        self._before_last = self.detector
         self.detector = self.detector.heard(now_s)
         self._suspicion = None
         return heartbeat
+
+    def doubt(self, what: str, now_s: float) -> None:
+        """The heartbeat just received counts for nothing: the silence goes on, and this is why."""
+        self.detector = self._before_last
+        self._suspicion = (now_s, what)
 
     def _drop(self, error: Rejected, now_s: float) -> Dropped:
         word = error.trigger.value

@@ -6,9 +6,6 @@ whereupon it is tried again.
 
 from __future__ import annotations
 
-from typing import Final
-
-from srmd.core.states import Contact
 from srmd.node.users import Picture
 from srmd.store.database import Placement, UserDatabase
 from srmd.store.database import UserRow as StoredUser
@@ -22,13 +19,6 @@ PAGE_ROWS = 1000
 up by about 25 ms, one of the 2000 rows that the wire allows by 50."""
 PAGES_MAX = 200
 """Pages pulled in one go: more than a full database holds."""
-
-
-UNHEARD: Final = frozenset({Contact.SILENT, Contact.LEFT})
-"""A peer that only calls is not alive, and its placement waits until it is heard (ours).
-
-Where only heartbeats are lost both nodes take over at once, and the order of one would undo the
-other's in the middle: the second one's take-over failed."""
 
 
 class Replication:
@@ -71,7 +61,12 @@ def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | 
 
 
 def unheard(op: str) -> messages.Refused:
-    """The answer to a placement while the contact to the peer is one of `UNHEARD`."""
+    """The answer to a placement of a peer that is not heard, but only calls (ours).
+
+    Where only heartbeats are lost both nodes take over at once, and the order of one would undo the
+    other's in the middle; and a backup that starts again would serve nobody.  It is pushed again
+    when the nodes hear each other.
+    """
     return messages.Refused(op, "the peer is not heard", "heartbeats")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srmd.core.contact import understand
+from srmd.core.contact import HA_MISMATCH, understand
 from srmd.core.events import Event, PeerHeard, PeerLeft, PeerMismatched
 from srmd.core.node import Node
 from srmd.core.states import Contact, State
@@ -34,6 +34,15 @@ class Reports:
             return None
         self.incarnation, self._seq = order
         return self._events(heartbeat, node, beat=False)
+
+    def doubt(self, events: tuple[Event, ...], node: Node) -> str | None:
+        """Why a node that waits for its peer has not met it by a heartbeat that made these events.
+
+        The peer has not heard yet how high availability was switched.  It will, unless it is deaf:
+        then waiting has to end (R11).
+        """
+        waits = node.state is State.INITIALIZING and node.contact is Contact.NEVER
+        return HA_MISMATCH if waits and not events else None
 
     def mismatched(self, what: str, node: Node) -> tuple[Event, ...]:
         """The peer's settings do not match ours; a node that is Unknown knows that already."""

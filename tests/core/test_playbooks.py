@@ -172,6 +172,15 @@ def test_r1_idle_stays_idle_over_a_reboot_and_its_services_stay_stopped() -> Non
     story.see(Booted(Start.REBOOT), (S.IDLE, R.INITIALIZATION), [StopServices])
 
 
+def test_a_backup_that_resumed_places_the_users_again() -> None:
+    """Ours: it may have started with another placement than it left (seeds 680, 727)."""
+    for event in (hears(S.FAILED_OVER, R.INITIALIZATION), PeerDown()):
+        story = play(S.BACKUP, R.PEER_DOWN, peer=None, contact=Contact.NEVER)
+        story.see(Booted(Start.RESTART), (S.BACKUP, R.INITIALIZATION), [StartServices])
+        story.see(event, (S.BACKUP, R.INITIALIZATION), [HERE])
+        story.see(hears(S.FAILED_OVER, R.INITIALIZATION), do=[])
+
+
 def test_r1_a_manual_failover_half_way_goes_on_stopping_the_services() -> None:
     story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
     story.see(Booted(Start.RESTART), (S.FAILING_OVER, R.INITIALIZATION), [StopServices])

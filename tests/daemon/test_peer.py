@@ -105,6 +105,7 @@ async def halves(
         node = ServerNode(
             tmp_path / "unused.toml", config, None, logs[-1], Notify(None), rebooted=False
         )
+        node._last_machine = replace(node.machine, contact=Contact.HEARD)
         await node.database.start()
         made.append(Half(node))
     a, b = made
@@ -209,7 +210,7 @@ async def test_a_placement_reaches_the_peer_and_the_higher_op_stays(
         assert half.database.picture.placement_op == 6
 
 
-@pytest.mark.parametrize("lost", [Contact.SILENT, Contact.LEFT])
+@pytest.mark.parametrize("lost", [Contact.NEVER, Contact.SILENT, Contact.LEFT])
 async def test_a_placement_of_a_peer_that_is_not_heard_waits_until_it_is(
     halves: tuple[Half, Half], lost: Contact
 ) -> None:

@@ -106,7 +106,10 @@ class Database:
     def look_soon(self) -> None:
         """Something may be wrong: the next regular check is going to find it."""
         passed = math.floor((self._life.now_s - self._begun_s) / self._check_interval_s)
-        self._alarm.set(self._begun_s + (passed + 1) * self._check_interval_s)
+        at_s = self._begun_s + (passed + 1) * self._check_interval_s
+        if at_s <= self._life.now_s:  # the division fell short of a moment that is now
+            at_s = self._begun_s + (passed + 2) * self._check_interval_s
+        self._alarm.set(at_s)
 
     def check(self) -> None:
         if self._held:

@@ -45,7 +45,7 @@ from srmd.node.calling import (
 )
 from srmd.node.commands import ha_switch, refusal_text, services_are_held, users_are_locked
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake
-from srmd.node.replication import UNHEARD, merge, page_of, unheard
+from srmd.node.replication import merge, page_of, unheard
 from srmd.node.users import served_count
 from srmd.store.database import AssignmentMode, DatabaseDown, UserDatabaseError
 from srmd.store.nodestate import NodeMemory
@@ -597,7 +597,7 @@ class ServerBoot:
                 case messages.CommandMessage(_, action, node):
                     return (yield from self._obey(op, action, node))
                 case messages.PlacementMessage():
-                    if self.machine.contact in UNHEARD:
+                    if self.machine.contact is not Contact.HEARD:
                         return unheard(op)
                     return self.database.use(lambda rows: merge(rows, message))
                 case messages.UsersRequest():

@@ -228,6 +228,9 @@ class Srm:
             return
         if events is None:
             return
+        doubt = self.reports.doubt(events, self.node)
+        if doubt is not None:
+            self.beats.doubt(doubt, self.life.now_s)
         self._take(events, mismatch)
         if heartbeat.leaving:
             return
