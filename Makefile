@@ -117,6 +117,9 @@ check: lint types test ## all that the continuous integration does, but for the 
 prove: env ## search all that can happen to a pair; rewrites docs/pairs-at-rest.md
 	$(BIN)/srmd prove --table docs/pairs-at-rest.md
 
+mutants: env ## break each rule once and see who notices; survivors are in docs/mutants.md
+	$(BIN)/python -m tests.mutants $(SAMPLE:%=--sample %)
+
 golden: env ## rewrite the golden files; commit them only if you can explain each line
 	$(BIN)/pytest tests/core/test_golden.py --golden
 

@@ -114,7 +114,7 @@ def fail(node: Node, reason: Reason, *effects: Callable[[int], Effect]) -> Step:
 def become_failed_over(node: Node, reason: Reason) -> Step:
     """Failed Over, or Failed Over with Critical Services Not Running, by our health."""
     to = State.FAILED_OVER if well(node) else State.FAILED_OVER_SERVICES_DOWN
-    return go(node, to, reason, StartServices, cause=reason)
+    return go(node, to, reason, StartServices)
 
 
 def claim(node: Node, reason: Reason) -> Step:

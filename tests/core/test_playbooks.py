@@ -6,6 +6,7 @@ with those that only a lost message, a late answer or a fault half way brings ab
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,7 @@ from srmd.core.states import (
     Start,
     State,
 )
+from srmd.core.transitions import step
 from tests.play import Play, a_node, a_report
 
 S, R = State, Reason
@@ -79,6 +81,25 @@ def test_r1_a_start_without_a_role_to_keep_starts_the_services_and_listens(state
     story = play(state, R.NORMAL)
     story.see(Booted(Start.RESTART), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
     assert story.node.contact is Contact.NEVER
+
+
+@pytest.mark.parametrize("start", [Start.RESTART, Start.REBOOT])
+@pytest.mark.parametrize("state", OWN_STATES)
+def test_r1_a_node_reports_how_it_started_whatever_its_state(state: State, start: Start) -> None:
+    was = Start.REBOOT if start is Start.RESTART else Start.RESTART
+    for cause in (R.ON_ADMIN_REQUEST, R.PEER_DOWN):
+        booted = step(a_node(state, cause, start=was), Booted(start)).node
+        assert booted.report().start is start
+
+
+@pytest.mark.parametrize("state", [S.NORMAL, S.FAILED_OVER, S.FAILED_MODE, S.UNKNOWN])
+def test_r1_a_rebooted_node_says_so_and_leaves_it_to_a_failed_peer_to_take_over(
+    state: State,
+) -> None:
+    story = play(state, R.NORMAL)
+    story.see(Booted(Start.REBOOT), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.report().start is Start.REBOOT
+    story.see(hears(S.FAILED_MODE, R.UNKNOWN, op=11), do=[])
 
 
 def test_r1_users_are_brought_home_when_the_peer_is_heard_and_the_services_run() -> None:
@@ -132,8 +153,16 @@ def test_r1_a_node_that_does_not_get_well_fails_over_to_its_normal_peer() -> Non
         ),
         (hears(S.IDLE), (S.TAKING_OVER, R.INITIALIZATION), [StartServices, HERE]),
         (hears(S.FAILED_OVER), (S.TAKING_OVER, R.INITIALIZATION), [StartServices, HERE]),
+        (
+            hears(S.FAILED_OVER_SERVICES_DOWN),
+            (S.TAKING_OVER, R.INITIALIZATION),
+            [StartServices, HERE],
+        ),
     ],
-    ids=["backup", "taking back", "falling back", "let go", "stopping", "idle", "failed over"],
+    ids=[
+        *("backup", "taking back", "falling back", "let go", "stopping", "idle", "failed over"),
+        "failed over and ill",
+    ],
 )
 def test_r1_what_the_peer_reports_decides_the_role(
     peer: PeerHeard, then: tuple[State, Reason], do: list[type | Destination]
@@ -186,6 +215,7 @@ def test_r1_a_manual_failover_half_way_goes_on_stopping_the_services() -> None:
     story.see(Booted(Start.RESTART), (S.FAILING_OVER, R.INITIALIZATION), [StopServices])
     story.see(hears(S.BACKUP, R.ON_ADMIN_REQUEST), do=[], stage=Stage.BEGUN)
     story.answer(ServicesStopped, then=(S.IDLE, R.INITIALIZATION))
+    assert story.node.cause is R.ON_ADMIN_REQUEST
 
 
 def test_r1_any_other_failover_half_way_has_let_its_users_go() -> None:
@@ -194,6 +224,7 @@ def test_r1_any_other_failover_half_way_has_let_its_users_go() -> None:
     story.see(Booted(Start.RESTART), then, [], stage=Stage.READY)
     then = (S.FAILED_OVER_SERVICES_DOWN, R.INITIALIZATION)
     story.see(hears(S.BACKUP, R.CRITICAL_SERVICE_DOWN), then, [])
+    assert story.node.cause is R.CRITICAL_SERVICE_DOWN
 
 
 @pytest.mark.parametrize("state", OWN_STATES)
@@ -211,6 +242,12 @@ def test_r1_an_srm_restart_joins_a_peer_in_failed_mode() -> None:
 def test_r1_a_rebooted_node_waits_for_a_failed_peer_that_can_take_over() -> None:
     story = starting(start=Start.REBOOT).see(hears(S.FAILED_MODE), do=[])
     story.see(hears(S.FAILED_MODE, **ILL), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r1_a_recovering_node_yields_to_a_backup_only_if_that_is_news() -> None:
+    story = starting(start=Start.RECOVER).see(hears(S.BACKUP, R.PEER_DOWN, op=9), do=[])
+    then = (S.FAILED_OVER, R.INITIALIZATION)
+    story.see(hears(S.BACKUP, R.PEER_DOWN, op=11), then, [StartServices])
 
 
 def test_r1_a_recovering_node_waits_for_its_peer_to_follow() -> None:
@@ -249,7 +286,10 @@ def test_r2_idle_is_left_alone_by_health_and_by_the_loss_of_the_peer() -> None:
         story.see(event, do=[])
 
 
-@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILING_OVER, S.TAKING_BACK])
+@pytest.mark.parametrize(
+    "state",
+    [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN, S.FAILING_OVER, S.TAKING_BACK],
+)
 def test_r2_an_idle_node_whose_peer_serves_nobody_either_fails(state: State) -> None:
     play(S.IDLE, R.ON_ADMIN_REQUEST).see(hears(state), (S.FAILED_MODE, R.UNKNOWN))
 
@@ -288,6 +328,11 @@ def test_r3_r4_a_lasting_outage_lets_the_users_go_at_once(health: Health, reason
     story.see(WELL, (S.FAILED_OVER, reason)).see(SHORTLY_BAD, (S.FAILED_OVER_SERVICES_DOWN, reason))
 
 
+def test_r3_a_peer_that_has_just_started_takes_the_users_of_an_ill_node_too() -> None:
+    story = play(S.NORMAL, R.NORMAL, peer=a_report(S.INITIALIZING))
+    story.see(BAD, (S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN), [], stage=Stage.READY)
+
+
 def test_r3_a_node_that_gets_well_while_failing_over_ends_in_failed_over() -> None:
     story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY)
     story.see(hears(S.BACKUP), (S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN))
@@ -309,6 +354,16 @@ def test_r3_of_two_failing_nodes_the_one_that_can_serve_turns_round() -> None:
     peer = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
     story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
     story.see(peer, (S.TAKING_OVER, R.CRITICAL_SERVICE_DOWN), [StartServices])
+
+
+def test_r3_of_two_failing_nodes_one_that_has_yielded_or_got_well_can_serve() -> None:
+    ill = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
+    story = play(S.FAILING_OVER, R.PEER_DOWN, stage=Stage.READY)
+    story.see(ill, (S.TAKING_OVER, R.CRITICAL_SERVICE_DOWN), [StartServices])
+    story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
+    story.see(hears(S.FAILING_OVER, R.PEER_DOWN, stage=Stage.READY), do=[])
+    story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, first=False, **ILL)
+    story.see(hears(S.FAILING_OVER, R.PEER_DOWN, stage=Stage.READY), do=[])
 
 
 def test_r3_two_failing_nodes_that_cannot_serve_fail() -> None:
@@ -350,12 +405,23 @@ def test_a_failing_node_waits_for_its_peer(state: State) -> None:
     play(S.FAILING_OVER, R.PEER_DOWN, stage=Stage.READY).see(hears(state), do=[])
 
 
-@pytest.mark.parametrize("state", [S.FAILING_OVER, S.TAKING_BACK])
+@pytest.mark.parametrize(
+    "state,peer",
+    [
+        *itertools.product(
+            [S.FAILING_OVER, S.TAKING_BACK], [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN]
+        ),
+        (S.TAKING_BACK, S.TAKING_BACK),
+        (S.TAKING_BACK, S.FAILING_OVER),
+    ],
+)
 def test_two_nodes_that_have_given_up_their_users_fail_but_a_late_report_is_let_pass(
-    state: State,
+    state: State, peer: State
 ) -> None:
-    story = play(state, R.PEER_DOWN).see(hears(S.FAILED_OVER, op=9), do=[])
-    story.see(hears(S.FAILED_OVER, op=11), (S.FAILED_MODE, R.UNKNOWN))
+    """An equal op is no later: the peer may have counted up without having heard of us."""
+    story = play(state, R.PEER_DOWN)
+    story.see(hears(peer, op=9), do=[]).see(hears(peer, op=10), do=[])
+    story.see(hears(peer, op=11), (S.FAILED_MODE, R.UNKNOWN))
 
 
 # ---------------------------------------------------------------------------- R5, R12: loss
@@ -364,7 +430,9 @@ def test_two_nodes_that_have_given_up_their_users_fail_but_a_late_report_is_let_
 @losses
 @pytest.mark.parametrize("state", [S.NORMAL, S.FAILING_OVER, S.FAILED_OVER, S.FALLING_BACK])
 def test_r5_r12_a_lost_peer_is_taken_over(state: State, loss: Event, reason: Reason) -> None:
-    play(state, R.ON_ADMIN_REQUEST).see(loss, (S.TAKING_OVER, reason), [StartServices, HERE])
+    story = play(state, R.ON_ADMIN_REQUEST)
+    story.see(loss, (S.TAKING_OVER, reason), [StartServices, HERE], stage=Stage.MOVING)
+    story.see(hears(S.INITIALIZING), do=[])
 
 
 @losses
@@ -490,7 +558,7 @@ def test_r6_a_fallback_that_cannot_be_carried_out_fails(order: Order, reason: Re
     play(S.TAKING_BACK, R.ON_ADMIN_REQUEST).see(OperationFailed(10, order), (S.FAILED_MODE, reason))
 
 
-@failed_over
+@pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
 def test_a_backup_whose_peer_gave_up_its_fallback_takes_the_users_again(state: State) -> None:
     story = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST, stage=Stage.READY)
     story.see(hears(state), (S.TAKING_OVER, R.ON_ADMIN_REQUEST), [StartServices, HERE])
@@ -518,9 +586,11 @@ def test_a_home_node_yields_to_a_backup_that_took_its_users_again() -> None:
     story.see(hears(S.TAKING_OVER), (S.FAILING_OVER, R.PEER_DOWN), stage=Stage.READY)
 
 
-def test_a_restarted_home_node_yields_to_a_backup_that_gave_it_up() -> None:
+@pytest.mark.parametrize("reason", [R.PEER_DOWN, R.PEER_REBOOT])
+def test_a_restarted_home_node_yields_to_a_backup_that_gave_it_up(reason: Reason) -> None:
     story = play(S.TAKING_BACK, R.INITIALIZATION, contact=Contact.NEVER)
-    story.see(hears(S.BACKUP, R.PEER_DOWN), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
+    story.see(hears(S.BACKUP, reason), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
+    assert story.node.cause is R.INITIALIZATION
 
 
 # ---------------------------------------------------------------------------- R7: bounds
@@ -603,9 +673,36 @@ def test_a_failed_over_node_rests_beside_a_peer_that_serves_or_starts(
 
 
 @failed_over
-@pytest.mark.parametrize("peer", [S.IDLE, S.FAILED_OVER, S.TAKING_BACK])
+@pytest.mark.parametrize(
+    "peer", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN, S.TAKING_BACK]
+)
 def test_failed_over_nodes_that_meet_fail_because_nobody_serves(state: State, peer: State) -> None:
     play(state, R.PEER_DOWN).see(hears(peer), (S.FAILED_MODE, R.UNKNOWN))
+
+
+def test_r8_a_take_over_that_was_resumed_keeps_its_cause() -> None:
+    story = play(S.TAKING_OVER, R.INITIALIZATION, cause=R.PEER_DOWN, stage=Stage.MOVING)
+    story.answer(UsersMoved, then=(S.BACKUP, R.INITIALIZATION))
+    assert story.node.cause is R.PEER_DOWN
+
+
+def test_r8_an_ill_backup_waits_for_a_failed_over_peer_whose_services_have_just_gone() -> None:
+    peer = a_report(S.FAILED_OVER, health=Health.SERVICE_DOWN)
+    play(S.BACKUP, R.PEER_DOWN, peer=peer).see(BAD, do=[])
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        *(S.TAKING_BACK, S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN, S.INITIALIZING),
+        *(S.NORMAL, S.FAILING_OVER, S.FALLING_BACK, S.UNKNOWN),
+    ],
+)
+def test_r15_an_ill_backup_fails_with_the_first_report_of_a_peer_that_cannot_serve_either(
+    peer: State,
+) -> None:
+    story = play(S.BACKUP, R.ON_ADMIN_REQUEST, **ILL)
+    story.see(hears(peer, R.ON_ADMIN_REQUEST, **ILL), (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
 
 
 def test_r8_a_node_that_is_ill_when_the_users_have_come_acts_at_once() -> None:
@@ -620,9 +717,10 @@ RIVALS = pytest.mark.parametrize("state", [S.BACKUP, S.TAKING_OVER])
 
 
 @RIVALS
-def test_r9_a_node_that_hears_its_deaf_rival_yields(state: State) -> None:
+@pytest.mark.parametrize("rival", [S.BACKUP, S.TAKING_OVER])
+def test_r9_a_node_that_hears_its_deaf_rival_yields(state: State, rival: State) -> None:
     story = play(state, R.PEER_DOWN)
-    story.see(hears(S.BACKUP, R.PEER_DOWN, hears_us=False), (S.FAILING_OVER, R.PEER_DOWN), [])
+    story.see(hears(rival, R.PEER_DOWN, hears_us=False), (S.FAILING_OVER, R.PEER_DOWN), [])
 
 
 @RIVALS
@@ -664,6 +762,14 @@ def test_r1_a_role_that_is_only_remembered_yields_to_one_that_is_held(state: Sta
     play(state, R.PEER_DOWN).see(hears(S.BACKUP, R.INITIALIZATION, settled=False), do=[])
 
 
+@RIVALS
+def test_r1_of_two_roles_that_are_only_remembered_neither_is_held(state: State) -> None:
+    """Each gives its users up; two that fail over at once are then settled (R3)."""
+    story = play(state, R.INITIALIZATION, contact=Contact.NEVER)
+    rival = hears(S.BACKUP, R.INITIALIZATION, settled=False)
+    story.see(rival, (S.FAILING_OVER, R.PEER_DOWN), [], stage=Stage.READY)
+
+
 @pytest.mark.parametrize("state", [S.NORMAL, S.BACKUP])
 @pytest.mark.parametrize("peer", [S.TAKING_OVER, S.BACKUP])
 def test_r9_a_node_that_is_taken_from_yields_at_once(state: State, peer: State) -> None:
@@ -672,12 +778,15 @@ def test_r9_a_node_that_is_taken_from_yields_at_once(state: State, peer: State) 
     story.see(hears(peer, R.PEER_DOWN, hears_us=False), then, [], stage=Stage.READY)
 
 
+@pytest.mark.parametrize("cause", [R.PEER_DOWN, R.PEER_REBOOT, R.PEER_DOWN_DURING_INITIALIZATION])
 @pytest.mark.parametrize("state", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
-def test_r9_a_backup_holds_its_users_again_when_the_peer_may_have_placed_them(state: State) -> None:
+def test_r9_a_backup_holds_its_users_again_when_the_peer_may_have_placed_them(
+    state: State, cause: Reason
+) -> None:
     """Found by the search: two nodes acted with the same operation number under one-way loss.  The
     placement of the one that yielded won, and the users of both were placed on a node that served
     nobody until the fallback."""
-    story = play(S.BACKUP, R.PEER_DOWN, contact=Contact.SILENT)
+    story = play(S.BACKUP, cause, contact=Contact.SILENT)
     peer = hears(state, R.DATABASE_FAILURE, op=11)
     story.see(peer, do=[HERE])
     assert story.node.op == 12
@@ -693,6 +802,12 @@ def test_r9_a_backup_holds_its_users_again_when_the_peer_had_them_and_yielded(
     backup that had never noticed, but the placement still named the one that had yielded."""
     play(S.BACKUP, R.CRITICAL_SERVICE_DOWN).see(hears(state, reason, op=11), do=[HERE])
     play(S.BACKUP, R.CRITICAL_SERVICE_DOWN).see(hears(state, reason, op=9), do=[])
+
+
+def test_r9_a_backup_that_holds_its_users_again_keeps_its_cause() -> None:
+    story = play(S.BACKUP, R.INITIALIZATION, cause=R.PEER_DOWN, contact=Contact.SILENT)
+    story.see(hears(S.FAILED_OVER, op=11), do=[HERE])
+    assert story.node.cause is R.PEER_DOWN
 
 
 def test_a_backup_whose_peer_failed_over_in_order_moves_nobody_again() -> None:
@@ -718,10 +833,32 @@ def test_r10_a_node_that_has_not_yet_heard_of_the_failure_recovers_too(state: St
     story = play(state, R.PEER_DOWN)
     peer = hears(S.INITIALIZING, R.INITIALIZATION, op=11, start=Start.RECOVER)
     story.see(peer, (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.start is Start.RECOVER
+
+
+@pytest.mark.parametrize("op", [9, 10])
+def test_r10_the_report_of_an_earlier_recovery_does_not_lead_out_of_a_new_failure(op: int) -> None:
+    peer = hears(S.INITIALIZING, R.INITIALIZATION, op=op, start=Start.RECOVER)
+    for state in (S.FAILED_MODE, S.BACKUP):
+        play(state, R.UNKNOWN).see(peer, do=[])
+    play(S.TAKING_OVER, R.PEER_DOWN, stage=Stage.MOVING).see(peer, do=[])
 
 
 def test_r10_a_failed_node_whose_peer_is_silent_may_recover_alone() -> None:
     story = play(S.FAILED_MODE, R.UNKNOWN, contact=Contact.SILENT)
+    story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert (story.node.contact, story.node.apart) == (Contact.NEVER, False)
+
+
+@pytest.mark.parametrize("contact", [Contact.NEVER, Contact.LEFT])
+def test_r10_a_failed_node_without_a_peer_may_recover_alone(contact: Contact) -> None:
+    story = play(S.FAILED_MODE, R.UNKNOWN, contact=contact)
+    story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+def test_r10_recover_may_be_asked_of_the_second_node_while_the_first_one_starts() -> None:
+    """Its report of the recovery may have been lost: nobody has to wait for the next one."""
+    story = play(S.FAILED_MODE, R.UNKNOWN, peer=a_report(S.INITIALIZING))
     story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
 
 
@@ -800,7 +937,10 @@ def test_a_fresh_node_is_initializing_and_has_heard_nobody() -> None:
 # ---------------------------------------------------------------------------- waiting for the peer
 
 
-@pytest.mark.parametrize("peer", [S.INITIALIZING, S.NORMAL, S.IDLE, S.FAILED_OVER])
+@pytest.mark.parametrize(
+    "peer",
+    [S.INITIALIZING, S.NORMAL, S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN],
+)
 def test_r7_users_of_a_peer_that_does_not_serve_them_any_more_are_moved(peer: State) -> None:
     play(S.TAKING_OVER, R.ON_ADMIN_REQUEST).see(hears(peer), do=[HERE])
 
@@ -821,7 +961,13 @@ def test_r7_users_of_a_peer_that_does_not_serve_them_any_more_are_moved(peer: St
         (S.BACKUP, S.FAILING_OVER),
         (S.BACKUP, S.FALLING_BACK),
         (S.BACKUP, S.UNKNOWN),
+        (S.FAILING_OVER, S.FALLING_BACK),
+        (S.FAILING_OVER, S.UNKNOWN),
+        (S.IDLE, S.TAKING_OVER),
+        (S.IDLE, S.NORMAL),
+        (S.IDLE, S.INITIALIZING),
         (S.IDLE, S.UNKNOWN),
+        (S.FAILED_OVER, S.FALLING_BACK),
         (S.FAILED_OVER, S.UNKNOWN),
     ],
 )
