@@ -350,6 +350,15 @@ def test_r3_a_node_that_is_ill_does_not_step_in() -> None:
     story.see(BAD, (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN))
 
 
+def test_r3_a_failed_over_node_keeps_its_cause_through_health() -> None:
+    cause = R.CRITICAL_SERVICE_DOWN
+    story = play(S.FAILED_OVER, R.INITIALIZATION, cause=cause)
+    story.see(SHORTLY_BAD, (S.FAILED_OVER_SERVICES_DOWN, R.INITIALIZATION))
+    assert story.node.cause is cause
+    story.see(WELL, (S.FAILED_OVER, R.INITIALIZATION))
+    assert story.node.cause is cause
+
+
 def test_r3_of_two_failing_nodes_the_one_that_can_serve_turns_round() -> None:
     peer = hears(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, stage=Stage.READY, **ILL)
     story = play(S.FAILING_OVER, R.ON_ADMIN_REQUEST)
@@ -517,6 +526,19 @@ def test_r6_the_backup_lets_go_when_the_home_node_is_ready() -> None:
     story.see(hears(S.NORMAL), (S.NORMAL, R.NORMAL), [HOME])
 
 
+def test_r6_a_home_node_that_is_ready_takes_its_users_from_a_peer_that_is_normal_already() -> None:
+    ready: dict[str, Any] = {"cause": R.ON_ADMIN_REQUEST, "stage": Stage.READY}
+    story = play(S.TAKING_BACK, R.INITIALIZATION, **ready)
+    story.see(hears(S.NORMAL), do=[HOME], stage=Stage.MOVING)
+    assert story.node.cause is R.ON_ADMIN_REQUEST
+
+
+def test_r6_a_peer_that_let_go_for_another_reason_does_not_let_a_fallback_go_on() -> None:
+    peer = a_report(S.FAILING_OVER, stage=Stage.READY)
+    story = play(S.TAKING_BACK, R.ON_ADMIN_REQUEST, peer=peer)
+    story.answer(ServicesStarted, do=[], stage=Stage.READY)
+
+
 def test_r6_automatic_fallback_takes_the_users_back_by_itself() -> None:
     story = play(S.FAILED_OVER, R.CRITICAL_SERVICE_DOWN, peer=a_report(S.BACKUP))
     story.see(FallbackDue(10), (S.TAKING_BACK, R.AUTOMATIC_FALLBACK), [StartServices])
@@ -591,6 +613,11 @@ def test_a_restarted_home_node_yields_to_a_backup_that_gave_it_up(reason: Reason
     story = play(S.TAKING_BACK, R.INITIALIZATION, contact=Contact.NEVER)
     story.see(hears(S.BACKUP, reason), (S.FAILED_OVER, R.INITIALIZATION), [StartServices])
     assert story.node.cause is R.INITIALIZATION
+
+
+def test_a_restarted_home_node_waits_for_a_backup_that_has_yet_to_follow() -> None:
+    story = play(S.TAKING_BACK, R.INITIALIZATION, contact=Contact.NEVER)
+    story.see(hears(S.BACKUP, R.ON_ADMIN_REQUEST), do=[])
 
 
 # ---------------------------------------------------------------------------- R7: bounds
@@ -826,6 +853,7 @@ def test_r10_recover_restarts_and_the_peer_follows_what_it_hears() -> None:
     peer = Play(a_node(S.FAILED_MODE, R.UNKNOWN, peer=a_report(S.FAILED_MODE)))
     heard = PeerHeard(story.node.report())
     peer.see(heard, (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert peer.node.start is Start.RECOVER
 
 
 @pytest.mark.parametrize("state", [S.TAKING_OVER, S.BACKUP])
@@ -879,6 +907,9 @@ def test_two_failed_nodes_agree_on_a_reason() -> None:
     then = (S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN)
     story.see(hears(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN, op=12), then, [])
     story.see(hears(S.FAILED_MODE, R.UNKNOWN, op=9), (S.FAILED_MODE, R.UNKNOWN), [])
+    story.see(hears(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN, op=99), do=[])
+    story = play(S.FAILED_MODE, R.TAKE_OVER_USERS_FAILED)
+    story.see(hears(S.FAILED_MODE, R.CRITICAL_SERVICE_DOWN, op=10), (S.FAILED_MODE, R.UNKNOWN), [])
 
 
 # ---------------------------------------------------------------------------- R11: HA, mismatch
@@ -888,6 +919,7 @@ def test_two_failed_nodes_agree_on_a_reason() -> None:
 def test_r11_switched_off_is_unknown_and_leaves_services_and_users_alone(state: State) -> None:
     story = play(state, R.NORMAL)
     story.see(HaSet(enabled=True, stamp=1), do=[])
+    assert (story.node.ha, story.node.ha_stamp) == (True, 1)
     story.see(HaSet(enabled=False, stamp=2), (S.UNKNOWN, R.HA_NOT_ENABLED), [])
     assert (story.node.ha, story.node.ha_stamp) == (False, 2)
     for event in (hears(S.NORMAL), PeerDown(), PeerLeft(), BAD, WELL):
@@ -897,8 +929,11 @@ def test_r11_switched_off_is_unknown_and_leaves_services_and_users_alone(state: 
 def test_r11_switched_on_again_a_node_finds_its_place_as_after_a_start() -> None:
     story = play(S.UNKNOWN, R.HA_NOT_ENABLED, ha=False)
     story.see(HaSet(enabled=False, stamp=1), do=[])
+    assert (story.node.ha, story.node.ha_stamp) == (False, 1)
     then = (S.INITIALIZING, R.INITIALIZATION)
     story.see(HaSet(enabled=True, stamp=2), then, [StartServices])
+    assert (story.node.ha, story.node.ha_stamp) == (True, 2)
+    assert story.node.start is Start.RESTART
 
 
 def test_r11_a_node_that_did_not_match_shows_that_high_availability_is_off() -> None:
@@ -913,6 +948,7 @@ def test_r11_a_peer_that_does_not_match_makes_a_node_unknown_until_it_matches(
     story = play(state, R.NORMAL).see(PeerMismatched("group"), (S.UNKNOWN, R.UNKNOWN), [])
     story.see(PeerMismatched("group"), do=[])
     story.see(hears(S.NORMAL), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+    assert story.node.start is Start.RESTART
 
 
 # ---------------------------------------------------------------------------- what a node keeps
@@ -976,6 +1012,34 @@ def test_a_node_waits_for_a_peer_that_starts_or_has_yet_to_follow(
 ) -> None:
     """What does not end by itself is ended by the bound of the passing state."""
     play(state, R.ON_ADMIN_REQUEST).see(hears(peer, op=11), do=[])
+
+
+# ---------------------------------------------------------------------------- what changes nothing
+
+RESTING = {S.NORMAL, S.BACKUP, S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN, S.FAILED_MODE}
+NOTHING: list[tuple[Event, set[State]]] = [
+    (PeerDown(), {S.UNKNOWN, S.IDLE, S.FAILED_MODE}),
+    (PeerLeft(), {S.UNKNOWN, S.IDLE}),
+    (BAD, {S.UNKNOWN, S.IDLE, S.FAILED_MODE, S.FAILING_OVER, S.FALLING_BACK}),
+    (BAD, {S.TAKING_OVER, S.TAKING_BACK}),
+    (ServicesStarted(10), set(OWN_STATES) - {S.TAKING_BACK}),
+    (ServicesStopped(10), set(OWN_STATES) - {S.FAILING_OVER}),
+    (UsersMoved(10), set(OWN_STATES) - {S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK}),
+    (OperationFailed(10, Order.MOVE_USERS), {*RESTING, S.UNKNOWN, S.FALLING_BACK}),
+    (StayExpired(10), {*RESTING, S.UNKNOWN}),
+    (FallbackDue(10), set(OWN_STATES) - {S.FAILED_OVER}),
+]
+"""Events of the present operation, and the states that make nothing of them."""
+
+
+@pytest.mark.parametrize(
+    "event,state",
+    [(event, state) for event, states in NOTHING for state in OWN_STATES if state in states],
+    ids=lambda one: getattr(one, "name", type(one).__name__),
+)
+def test_what_a_state_makes_nothing_of_changes_facts_only(event: Event, state: State) -> None:
+    story = play(state, R.ON_ADMIN_REQUEST).see(event, do=[])
+    assert story.node.op == 10
 
 
 # ---------------------------------------------------------------------------- whom a node serves
