@@ -1016,18 +1016,19 @@ def test_a_node_waits_for_a_peer_that_starts_or_has_yet_to_follow(
 
 # ---------------------------------------------------------------------------- what changes nothing
 
+EVERY: set[State] = set(OWN_STATES)
 RESTING = {S.NORMAL, S.BACKUP, S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN, S.FAILED_MODE}
 NOTHING: list[tuple[Event, set[State]]] = [
     (PeerDown(), {S.UNKNOWN, S.IDLE, S.FAILED_MODE}),
     (PeerLeft(), {S.UNKNOWN, S.IDLE}),
     (BAD, {S.UNKNOWN, S.IDLE, S.FAILED_MODE, S.FAILING_OVER, S.FALLING_BACK}),
     (BAD, {S.TAKING_OVER, S.TAKING_BACK}),
-    (ServicesStarted(10), set(OWN_STATES) - {S.TAKING_BACK}),
-    (ServicesStopped(10), set(OWN_STATES) - {S.FAILING_OVER}),
-    (UsersMoved(10), set(OWN_STATES) - {S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK}),
+    (ServicesStarted(10), EVERY - {S.TAKING_BACK}),
+    (ServicesStopped(10), EVERY - {S.FAILING_OVER}),
+    (UsersMoved(10), EVERY - {S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK}),
     (OperationFailed(10, Order.MOVE_USERS), {*RESTING, S.UNKNOWN, S.FALLING_BACK}),
     (StayExpired(10), {*RESTING, S.UNKNOWN}),
-    (FallbackDue(10), set(OWN_STATES) - {S.FAILED_OVER}),
+    (FallbackDue(10), EVERY - {S.FAILED_OVER}),
 ]
 """Events of the present operation, and the states that make nothing of them."""
 
