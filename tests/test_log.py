@@ -214,10 +214,11 @@ def test_a_reader_that_wakes_up_finds_the_gap_in_its_place() -> None:
     tail, _ = drain.communicate(timeout=30)
     os.close(ours)
     lines = [json.loads(line) for line in (head + tail).splitlines() if line.strip()]
-    (gap,) = [index for index, line in enumerate(lines) if line["event"] == "log.dropped"]
-    assert lines[gap]["count"] == running.dropped
-    assert lines[gap + 1]["event"] == "peer.heard"
-    assert [line["count"] for line in lines[:gap]] == list(range(gap))
+    # One gap, or a second one if the last record found the queue full once more.
+    gaps = [index for index, line in enumerate(lines) if line["event"] == "log.dropped"]
+    assert sum(lines[gap]["count"] for gap in gaps) == running.dropped
+    assert lines[gaps[-1] + 1]["event"] == "peer.heard"
+    assert [line["count"] for line in lines[: gaps[0]]] == list(range(gaps[0]))
 
 
 def test_a_reader_that_is_gone_is_counted_and_does_no_harm() -> None:

@@ -49,7 +49,7 @@ def test_the_first_record_that_disagrees_is_told_with_its_rule(a: Scribe, capsys
     assert f"{a.journal}:4: the first record where they disagree" in out
     assert "expected  FAILED_MODE / unknown, op 13  (by the log)" in out
     assert "found     BACKUP / peer_down, op 12  (by the machine)" in out
-    assert "rule      watch_as_backup: The backup keeps its role" in out
+    assert "rule      lose_peer_as_backup: Without its peer a backup keeps its role" in out
     assert ":5" not in out
 
 
@@ -59,7 +59,7 @@ def test_json_for_programs(a: Scribe, capsys: Capture) -> None:
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["node"], one["inputs_count"]) == ("a", 3)
     assert one["disagreement"]["line"] == 4
-    assert one["disagreement"]["decision"] == "watch_as_backup"
+    assert one["disagreement"]["decision"] == "lose_peer_as_backup"
 
 
 def test_a_checkpoint_that_differs_in_any_field_is_a_disagreement(a: Scribe) -> None:
