@@ -45,8 +45,8 @@ something keeps it from doing so."""
 LATE_SHARE: Final = 0.99
 LATE_INTERVALS_MAX: Final = 0.3
 """So late, in intervals, may be the latest of 99 % of the beats."""
-LATEST_INTERVALS_MAX: Final = 1.0
-"""So late may be the latest of all: the timeout has room for several."""
+LATEST_INTERVALS_MAX: Final = 3.0
+"""So late may be the latest of all: below that no timeout of four intervals is filled."""
 CONTROL_TIMES_MAX: Final = 3.0
 """So many times as late as the bare timer, if that is more."""
 
