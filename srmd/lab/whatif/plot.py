@@ -20,7 +20,6 @@ FLOOR_PER_YEAR: Final = 1e-3
 """Once in a thousand years is drawn as never."""
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which colour-blind people can tell apart."""
-ENDINGS: Final = (".png", ".svg")
 
 
 def draw(found: Sequence[Found], files: Sequence[Path]) -> None:

@@ -61,8 +61,6 @@ class Found:
     years: float
     """Simulated, of a pair."""
     false_count: int
-    lost: float
-    """Share of the beats that did not arrive or came too late to be new."""
     detection_s: tuple[float, ...]
     """From the death of a node to the decision, in ascending order."""
 
@@ -97,7 +95,7 @@ def tried(case: Case, effort: Effort) -> Found:
     """Simulate; the same seed finds the same."""
     interval_s, timeout_s = case.timers.interval_s, case.timers.timeout_s
     for_s = effort.weeks * WEEK_S
-    false_count = sent = heard = 0
+    false_count = 0
     for direction in ("a->b", "b->a"):
         listened = listen(
             case.line.pipeline(effort.seed, direction, "life"),
@@ -106,13 +104,10 @@ def tried(case: Case, effort: Effort) -> Found:
             for_s=for_s,
         )
         false_count += len(listened.silences)
-        sent += listened.sent_count
-        heard += listened.heard_count
     return Found(
         case,
         years=for_s / YEAR_S,
         false_count=false_count,
-        lost=1 - heard / sent,
         detection_s=tuple(sorted(_detections(case, effort))),
     )
 
