@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from srmd.lab.pair import LabNode, LabPair, Want
+from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, Want
 from srmd.shown import pair_of, parse_half
 
 USERS = 200
@@ -37,7 +37,7 @@ class Story:
     x: LabNode
     y: LabNode
 
-    def reaches(self, x: Want | None, y: Want | None, *, within_s: float = 15.0) -> None:
+    def reaches(self, x: Want | None, y: Want | None, *, within_s: float = PATIENCE_S) -> None:
         at_a, at_b = (x, y) if self.x is self.pair.a else (y, x)
         self.pair.wait_for(a=at_a, b=at_b, within_s=within_s)
 

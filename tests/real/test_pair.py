@@ -16,7 +16,7 @@ import pytest
 from srmd.client import Rejected
 from srmd.core.node import Node
 from srmd.core.transitions import step
-from srmd.lab.pair import LabNode, LabPair, processes_of
+from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, processes_of
 from srmd.wire.journal import Beats, Decided, Known, entry_from_json
 from tests.real.conftest import NORMAL, USERS, Story, records
 
@@ -49,7 +49,7 @@ def test_high_availability_is_one_switch_for_both_nodes(mirrored: Story) -> None
     story.row(24)
     story.serve(HALF, HALF)
     with pytest.raises(Rejected, match="needed"):
-        story.x.failover()
+        story.x.client.act("failover", story.x.id)
     story.y.client.set_ha(True)
     story.ends_at_home()
 
@@ -138,7 +138,7 @@ def test_a_service_manager_learns_all_of_a_node(
     """Ready when the node answers, its state, a sign of life again and again, the end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(15.0)
+        manager.settimeout(PATIENCE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "300000")
         assert story.x.terminate() == 0
@@ -273,7 +273,7 @@ def test_a_second_start_on_the_same_folder_or_port_is_refused_in_one_line(story:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             _, said = await process.communicate()
         return process.returncode, said.decode()
 
@@ -326,11 +326,10 @@ def test_a_pair_with_different_keys_is_unknown_on_both_nodes() -> None:
         pair.wait_until(
             "both nodes are Unknown in row 24, and say why",
             lambda: all(map(blames_the_key, pair.nodes)),
-            within_s=20,
         )
         wrong.write_text(right)
         pair.b.client.srm("restart")
-        pair.wait_for(a=NORMAL, b=NORMAL, within_s=20)
+        pair.wait_for(a=NORMAL, b=NORMAL)
     finally:
         pair.close()
     assert not pair.left_behind

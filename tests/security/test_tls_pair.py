@@ -37,7 +37,7 @@ class Encrypted:
         self.signer = signer
 
     def until(self, what: str, holds: Callable[[], bool]) -> None:
-        self.pair.wait_until(what, holds, within_s=15.0)
+        self.pair.wait_until(what, holds)
 
     def reaches(self, node: LabNode) -> None:
         """The node's control calls arrive, and both are Normal."""

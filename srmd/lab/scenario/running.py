@@ -37,7 +37,7 @@ from srmd.lab.scenario.story import (
 )
 from srmd.lab.scenario.verbs import ADMIN_VERBS, NETWORK_FAULTS, NodeName, Verb
 
-ASKED_AGAIN_FOR: Final = duration("2 * keep_alive_interval + 1s")
+ASKED_AGAIN_FOR: Final = duration("2 * keep_alive_interval + 10s")
 """How long a refused verb of the administrator is asked again: the node may not know yet."""
 VERB_LIMIT_S: Final = 300.0
 """No verb takes longer: a call to a node gives up before; ours."""
