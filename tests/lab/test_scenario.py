@@ -25,8 +25,11 @@ from srmd.lab.scenario.verbs import (
     Delay,
     Direction,
     DropNext,
+    FileAction,
+    Files,
     Heal,
     HoldUntilDeadline,
+    KeepFiles,
     Limit,
     NodeName,
     Operate,
@@ -148,6 +151,8 @@ def test_a_phrase_is_read_into_its_value() -> None:
     assert verb("drop next 3 heartbeats b->a") == DropNext(3, Direction.B_TO_A)
     assert verb("heal control") == Heal(Channel.CONTROL, both)
     assert verb("freeze node b") == Power(PowerAction.FREEZE, b)
+    assert verb("lose state of a") == KeepFiles(FileAction.LOSE, Files.STATE, a)
+    assert verb("restore database of b") == KeepFiles(FileAction.RESTORE, Files.DATABASE, b)
     assert verb("failover a via b") == Operate(Operation.FAILOVER, a, via=b)
     killed = Service(ServiceAction.KILL, "Cisco SIP Proxy", a)
     assert verb('kill service "Cisco SIP Proxy" on a') == killed

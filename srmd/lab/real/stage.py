@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from srmd.lab.pair import LabError
-from srmd.lab.real import clocks
+from srmd.lab.real import clocks, files
 from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
 from srmd.lab.real.wired import WiredPair
 from srmd.lab.records.cutting import since
 from srmd.lab.scenario.running import AT_HOME, missing
-from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
+from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed, must_be_off
 from srmd.lab.scenario.story import Settings
 from srmd.lab.scenario.verbs import (
     NETWORK_FAULTS,
@@ -26,6 +28,7 @@ from srmd.lab.scenario.verbs import (
     DeleteDatabase,
     Heal,
     HoldUntilDeadline,
+    KeepFiles,
     NodeName,
     Power,
     PowerAction,
@@ -40,6 +43,8 @@ UNDERWAY_LIMIT_S = 30.0
 """Longer than a node may take to start; what takes longer fails when its pair is gone."""
 USERS_LIMIT_S = 15.0
 POLL_S = 0.02
+COPIES = "copies"
+"""The folder of a node's copies, beside its state directory."""
 Tell = Callable[[str], None]
 
 
@@ -97,6 +102,8 @@ class RealStage:
         if self._wired is not None and not self._fit_for(settings):
             self._drop()
         if self._wired is not None:
+            for node in NodeName:
+                shutil.rmtree(self._copies(node), ignore_errors=True)
             return
         try:
             self._wired = WiredPair(settings, seed=self._seed, tell=self._tell)
@@ -186,6 +193,8 @@ class RealStage:
             self._put_clock(verb.node, verb.ahead_s(self.timers))
         elif isinstance(verb, SetKey):
             (self.wired.right_key if verb.right else self.wired.spoil_key)(verb.node)
+        elif isinstance(verb, KeepFiles):
+            self._keep_files(verb)
         else:
             assert isinstance(verb, DeleteDatabase), verb
             for file in (nodes[verb.node].folder / "state").glob("users.sqlite3*"):
@@ -229,6 +238,15 @@ class RealStage:
             raise StageBroken(f"the clock of node {node.value} was put, and does not show it")
         if ahead_s == 0:
             self._put.discard(node)
+
+    def _keep_files(self, verb: KeepFiles) -> None:
+        node = self.wired.nodes[verb.node]
+        if verb.needs_node_off and node.pid is not None:
+            raise VerbFailed(must_be_off(verb))
+        files.do(verb.action, verb.what, node.folder / "state", self._copies(verb.node))
+
+    def _copies(self, node: NodeName) -> Path:
+        return self.wired.nodes[node].folder / COPIES
 
     def _wait_gone(self, node: NodeName) -> None:
         give_up_s = time.monotonic() + GONE_LIMIT_S

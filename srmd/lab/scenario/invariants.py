@@ -41,6 +41,10 @@ class Watch:
         self._last_op |= {node: view.op for node, view in look.views.items() if view}
         return None
 
+    def memory_taken(self, node: NodeName) -> None:
+        """The story took the node's memory: its operation number begins anew."""
+        self._last_op.pop(node, None)
+
     def _users_kept(self, look: Look) -> str | None:
         """As far as one of both nodes knows: a node that lost its database gets all from the other.
 

@@ -27,10 +27,13 @@ from srmd.lab.scenario.verbs import (
     Disturbance,
     DropNext,
     Fault,
+    FileAction,
+    Files,
     Flap,
     Heal,
     Hold,
     HoldUntilDeadline,
+    KeepFiles,
     Limit,
     Lose,
     NodeName,
@@ -109,6 +112,8 @@ _SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "srm": (_words(SrmAction), SrmAction),
     "power": (_words(PowerAction), PowerAction),
     "operation": (_words(Operation), Operation),
+    "file_action": (_words(FileAction), FileAction),
+    "files": (_words(Files), Files),
     "way": (_words(Way), Way),
     "fault": (_words(Fault), Fault),
     "node": (_words(NodeName), NodeName),
@@ -270,6 +275,14 @@ PHRASES: Final[tuple[Phrase, ...]] = (
         "the file of the user database is removed while the node runs; a reboot makes a new one",
         "delete database on a",
         lambda s: DeleteDatabase(s["node"]),
+    ),
+    Phrase(
+        "<file_action> <files> of <node>",
+        "memory: SRM's own, `node.json`; database: the users; state: both. lose: the files are"
+        " removed; copy: they are kept as they are now; restore: the copy is put back. A node that"
+        " runs can be copied, and its database restored; for all else it is off",
+        "restore state of a",
+        lambda s: KeepFiles(s["file_action"], s["files"], s["node"]),
     ),
     Phrase(
         "<srm> srm on <node>",

@@ -35,7 +35,13 @@ from srmd.lab.scenario.story import (
     Stays,
     Step,
 )
-from srmd.lab.scenario.verbs import ADMIN_VERBS, NETWORK_FAULTS, NodeName, Verb
+from srmd.lab.scenario.verbs import (
+    ADMIN_VERBS,
+    NETWORK_FAULTS,
+    KeepFiles,
+    NodeName,
+    Verb,
+)
 
 ASKED_AGAIN_FOR: Final = duration("2 * keep_alive_interval + 10s")
 """How long a refused verb of the administrator is asked again: the node may not know yet."""
@@ -184,11 +190,14 @@ class Play:
         give_up_s = self.stage.now_s() + self._seconds(ASKED_AGAIN_FOR)
         while True:
             try:
-                return self._await(self.stage.begin(verb))
+                self._await(self.stage.begin(verb))
+                break
             except VerbRefused:
                 if not isinstance(verb, ADMIN_VERBS) or self.stage.now_s() >= give_up_s:
                     raise
             self.look()
+        if isinstance(verb, KeepFiles) and verb.takes_memory and self._watch is not None:
+            self._watch.memory_taken(verb.node)
 
     def _refused(self, verb: Verb) -> None:
         try:

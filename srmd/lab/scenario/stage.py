@@ -9,12 +9,18 @@ from typing import Protocol
 from srmd.core import handbook
 from srmd.core.states import State
 from srmd.lab.scenario.story import Row
-from srmd.lab.scenario.verbs import NodeName, Verb
+from srmd.lab.scenario.verbs import KeepFiles, NodeName, Verb
 from srmd.shown import written
 
 
 class VerbFailed(Exception):
     """What was to be done could not be done; the story cannot go on."""
+
+
+def must_be_off(verb: KeepFiles) -> str:
+    """Why this cannot be done to a node that runs."""
+    files = f"the {verb.what.value} of node {verb.node.value}"
+    return f"cannot {verb.action.value} {files} while it runs: end it first (terminate, kill)"
 
 
 class VerbRefused(Exception):

@@ -104,6 +104,33 @@ class PowerAction(Enum):
     THAW = "thaw"
 
 
+class FileAction(Enum):
+    """What happens to files of a node that is off."""
+
+    LOSE = "lose"
+    COPY = "copy"
+    RESTORE = "restore"
+
+
+class Files(Enum):
+    """What a node keeps on its disk."""
+
+    STATE = "state"
+    """Both of the following."""
+    MEMORY = "memory"
+    """SRM's own memory: `node.json`, and the one before it."""
+    DATABASE = "database"
+    """The user database."""
+
+    @property
+    def memory(self) -> bool:
+        return self is not Files.DATABASE
+
+    @property
+    def database(self) -> bool:
+        return self is not Files.MEMORY
+
+
 class Way(Enum):
     """Where to a clock is put."""
 
@@ -244,6 +271,30 @@ class DeleteDatabase:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepFiles:
+    """Files of a node are lost, copied, or replaced by their copy.
+
+    A node has one copy of each kind; copying again replaces it.
+    """
+
+    action: FileAction
+    what: Files
+    node: NodeName
+
+    @property
+    def takes_memory(self) -> bool:
+        """The node forgets something: its memory is lost, or an older one put back."""
+        return self.what.memory and self.action is not FileAction.COPY
+
+    @property
+    def needs_node_off(self) -> bool:
+        """A node that runs would write its files again; only its database may change under it."""
+        return self.action is FileAction.LOSE or (
+            self.action is FileAction.RESTORE and self.what.memory
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PutClock:
     """The node's time of day jumps; monotonic time does not."""
 
@@ -308,7 +359,9 @@ class SetKey:
 NetworkFault = Union[
     Cut, Lose, DropNext, Disturb, Delay, Limit, Hold, HoldUntilDeadline, Flap, Reset
 ]
-NodeVerb = Union[Service, SetFault, Srm, Power, DeleteDatabase, Configure, SetKey, PutClock]
+NodeVerb = Union[
+    Service, SetFault, Srm, Power, DeleteDatabase, KeepFiles, Configure, SetKey, PutClock
+]
 AdminVerb = Union[Operate, Recover, SetHa, AddUsers]
 Verb = Union[NetworkFault, Heal, NodeVerb, AdminVerb]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -9,15 +10,17 @@ from typing import Final, assert_never
 
 from srmd.config import Config
 from srmd.lab.scenario.configured import NoSuchSetting, timers_of, with_setting
-from srmd.lab.scenario.stage import VerbFailed, VerbRefused
+from srmd.lab.scenario.stage import VerbFailed, VerbRefused, must_be_off
 from srmd.lab.scenario.verbs import (
     NETWORK_FAULTS,
     AddUsers,
     Configure,
     DeleteDatabase,
     DropNext,
+    FileAction,
     Heal,
     HoldUntilDeadline,
+    KeepFiles,
     NetworkFault,
     NodeName,
     Operate,
@@ -38,6 +41,8 @@ from srmd.lab.simulated.network import Broken
 from srmd.lab.simulated.node import End, NotNow, ServerBoot
 from srmd.lab.simulated.pair import KEYS, Pair, secret
 from srmd.store.database import AssignmentMode, UserDatabaseError
+from srmd.store.memory import MemoryUserDatabase
+from srmd.store.nodestate import NodeMemory
 from srmd.wire.control import Action
 
 API_LIMIT_S: Final = 60.0
@@ -60,6 +65,9 @@ class Operator:
         self._pair = pair
         self._life = Life(pair.moments)
         self._added = itertools.count(1)
+        self._memories: dict[NodeName, NodeMemory | None] = {}
+        self._databases: dict[NodeName, MemoryUserDatabase | None] = {}
+        """Copies of what the nodes keep."""
 
     def begin(self, verb: Verb) -> Flow[None]:
         """Raises VerbFailed or VerbRefused by its result."""
@@ -120,6 +128,8 @@ class Operator:
                 boot = pair.nodes[node].boot
                 if boot is not None:
                     boot.database.look_soon()
+            case KeepFiles():
+                self._keep_files(verb)
             case Configure(key=key, value=value, node=node):
                 machine = pair.nodes[node]
                 machine.config = with_setting(machine.config, key, value)
@@ -198,6 +208,33 @@ class Operator:
                 node.freeze()
             case PowerAction.THAW:
                 node.thaw()
+            case _:
+                assert_never(verb.action)
+
+    def _keep_files(self, verb: KeepFiles) -> None:
+        name, what = verb.node, verb.what
+        node = self._pair.nodes[name]
+        if verb.needs_node_off and node.runs:
+            raise VerbFailed(must_be_off(verb))
+        match verb.action:
+            case FileAction.LOSE:
+                node.memory = None if what.memory else node.memory
+                node.database.rows = None if what.database else node.database.rows
+            case FileAction.COPY:
+                if what.memory:
+                    self._memories[name] = node.memory
+                if what.database:
+                    self._databases[name] = copy.deepcopy(node.database.rows)
+            case FileAction.RESTORE:
+                needed = (self._memories,) * what.memory + (self._databases,) * what.database
+                if not all(name in copies for copies in needed):
+                    raise VerbFailed(f"no copy of the {what.value} was made")
+                if what.memory:
+                    node.memory = self._memories[name]
+                if what.database:
+                    node.database.rows = copy.deepcopy(self._databases[name])
+                    if node.boot is not None:
+                        node.boot.database.look_soon()
             case _:
                 assert_never(verb.action)
 

@@ -229,3 +229,19 @@ def test_who_heeds_changes_can_add_up_the_time_without_service() -> None:
     assert told.downs_s(A) == [pytest.approx(died_s + TIMEOUT_S, abs=INTERVAL_S)]
     assert unserved == 0
     assert unserved_user_s == pytest.approx(5 * (pair.now_s - died_s), rel=0.02)
+
+
+def test_a_memory_that_is_put_back_is_the_one_that_was_copied() -> None:
+    told = Told()
+    told.do("copy memory of a")
+    kept = told.pair.a.memory
+    with pytest.raises(VerbFailed, match="cannot restore the memory of node a while it runs"):
+        told.do("restore memory of a")
+    told.do("kill node a")
+    told.do("lose state of a")
+    assert told.pair.a.memory is None
+    assert told.pair.a.database.rows is None
+    told.do("restore memory of a")
+    assert told.pair.a.memory == kept
+    with pytest.raises(VerbFailed, match="no copy of the database was made"):
+        told.do("restore database of a")
