@@ -59,7 +59,9 @@ class Descriptor:
 class RotatedFile:
     """A file that is appended to, and moved to `<name>.1` when it holds half of `max_bytes`.
 
-    So the newest half at least is kept, and both files together stay within the bound.
+    So the newest half at least is kept, and both files together stay within the bound.  Another
+    program may move, remove or shorten the file: each line goes to the file that has the name then,
+    and a new one is made where none has it.
     Raises OSError when the file cannot be opened, or is a device or pipe, which cannot be moved.
     """
 
@@ -68,43 +70,62 @@ class RotatedFile:
         self._half_bytes = max_bytes // 2
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = self._open()
-        self._size_bytes = os.fstat(self._fd).st_size
-        last = os.pread(self._fd, 1, self._size_bytes - 1) if self._size_bytes else b"\n"
-        self._torn = last != b"\n"
+        self._torn = self._ends_torn()
 
     def write(self, line: bytes) -> bool:
         try:
+            size_bytes = self._followed_bytes()
             if self._torn:  # a crash left half a line, which must not swallow the next one
                 line = b"\n" + line
             if len(line) > self._half_bytes:
                 return False
-            if self._size_bytes + len(line) > self._half_bytes:
-                self._rotate()
+            if size_bytes + len(line) > self._half_bytes:
+                self._path.replace(self._path.with_name(self._path.name + ".1"))
+                self._reopen()
                 line = line.removeprefix(b"\n")
             written = os.write(self._fd, line)
         except OSError:
             return False
-        self._size_bytes += written
         self._torn = written < len(line)  # the disk is full
         return not self._torn
 
     def close(self) -> None:
         os.close(self._fd)
 
+    def _followed_bytes(self) -> int:
+        """The size of the file that has the name now, which is the open one from here on.
+
+        One look at the name for each line: about a microsecond, in the writing thread.  A look now
+        and then would lose what is written to a removed file meanwhile, and count none of it.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or not os.path.samestat(found, os.fstat(self._fd)):
+            self._reopen()
+            return os.fstat(self._fd).st_size
+        if found.st_size == 0:
+            self._torn = False
+        return found.st_size
+
+    def _reopen(self) -> None:
+        fresh = self._open()
+        os.close(self._fd)
+        self._fd = fresh
+        self._torn = self._ends_torn()
+
     def _open(self) -> int:
-        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(self._path, flags, 0o640)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, "not a regular file", str(self._path))
         return fd
 
-    def _rotate(self) -> None:
-        self._path.replace(self._path.with_name(self._path.name + ".1"))
-        fresh = self._open()
-        os.close(self._fd)
-        self._fd = fresh
-        self._size_bytes = 0
-        self._torn = False
+    def _ends_torn(self) -> bool:
+        size_bytes = os.fstat(self._fd).st_size
+        return size_bytes > 0 and os.pread(self._fd, 1, size_bytes - 1) != b"\n"
 
 
 class LineWriter:

@@ -317,3 +317,67 @@ def test_after_closing_entries_are_counted_as_lost(tmp_path: Path) -> None:
     journal.write({"count": 1})
     assert journal.close()
     assert journal.dropped == 1
+
+
+# Files that another program moves, removes or shortens.
+
+
+def written_until(running: Journal | log.Log, file: Path, count: int) -> None:
+    """Wait until the file has so many lines; bounded by the time limit of the test."""
+    while not file.exists() or file.read_bytes().count(b"\n") < count:
+        os.sched_yield()
+
+
+@pytest.mark.parametrize("disturb", ["moved", "removed"])
+def test_a_line_goes_to_the_file_that_has_the_name(tmp_path: Path, disturb: str) -> None:
+    """The log went on into the file that logrotate had moved, or into a removed one: nowhere."""
+    file, older = tmp_path / "a.log", tmp_path / "a.log-20260101"
+    running = log.start(LogConfig(file=file), "a")
+    running.get().info("peer.heard")
+    written_until(running, file, 1)
+    if disturb == "moved":
+        file.rename(older)
+    else:
+        file.unlink()
+    running.get().info("peer.left")
+    running.get().info("peer.heard")
+    assert running.close()
+    assert [record["event"] for record in records(file)] == ["peer.left", "peer.heard"]
+    assert running.dropped == 0
+    if disturb == "moved":
+        assert [record["event"] for record in records(older)] == ["peer.heard"]
+
+
+def test_a_file_that_was_shortened_keeps_its_bound(tmp_path: Path) -> None:
+    """copytruncate: the size was counted on, and the half-empty file was moved too early."""
+    file = tmp_path / "journal.jsonl"
+    journal = Journal(file, 2_000)
+    journal.write({"detail": "x" * 700})
+    written_until(journal, file, 1)
+    os.truncate(file, 0)
+    journal.write({"detail": "y" * 700})
+    assert journal.close()
+    assert records(file) == [{"detail": "y" * 700}]
+    assert not (tmp_path / "journal.jsonl.1").exists()
+
+
+def test_a_file_that_cannot_be_made_again_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    journal = Journal(folder / "journal.jsonl", 2_000)
+    journal.write({"count": 0})
+    written_until(journal, folder / "journal.jsonl", 1)
+    (folder / "journal.jsonl").unlink()
+    folder.rmdir()
+    journal.write({"count": 1})
+    journal.close()
+    assert journal.dropped == 1
+
+
+def test_a_pipe_that_took_the_name_of_the_log_stops_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    journal = Journal(file, 2_000)
+    file.unlink()
+    os.mkfifo(file)
+    journal.write({"count": 0})
+    assert journal.close()
+    assert journal.dropped == 1

@@ -17,7 +17,7 @@ The socket carries, to us, one byte an order: `T` terminate, `K` kill, `F` freez
 The socket ends when the last descendant is gone; the guard then waits for its other end to close.
 """
 
-# ruff: noqa: PTH105, PTH123, PTH208 - importing pathlib would cost half of our start
+# ruff: noqa: PTH105, PTH116, PTH123, PTH208 - importing pathlib would cost half of our start
 import ctypes
 import os
 import select
@@ -177,13 +177,24 @@ class Log:
         return True
 
     def _write(self, piece: bytes) -> None:
-        if self._fd is not None and os.fstat(self._fd).st_size + len(piece) > self._bytes_max:
-            os.replace(self._path, self._path + ".1")
+        if self._fd is not None and not self._has_room(self._fd, len(piece)):
             os.close(self._fd)
             self._fd = None
         if self._fd is None:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(self._fd, piece)
+
+    def _has_room(self, fd: int, size_bytes: int) -> bool:
+        """The open file takes so much more.  If not, its name is free, or another file's."""
+        found = os.fstat(fd)
+        try:
+            is_ours = os.path.samestat(os.stat(self._path), found)
+        except FileNotFoundError:
+            is_ours = False
+        if is_ours and found.st_size + size_bytes > self._bytes_max:
+            os.replace(self._path, self._path + ".1")
+            return False
+        return is_ours  # another program may have moved or removed it
 
 
 def _prctl(option: int, argument: int) -> None:

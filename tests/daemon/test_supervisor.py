@@ -601,6 +601,18 @@ async def test_the_log_keeps_the_last_output_within_its_bound(tmp_path: Path) ->
     assert names(tmp_path) == ["log", "log.1"]
 
 
+async def test_the_log_of_a_service_goes_to_the_file_that_has_the_name(tmp_path: Path) -> None:
+    """Another program's rotation moved it, and the guard wrote on into the moved file."""
+    log, moved = tmp_path / "log", tmp_path / "log-20260101"
+    script = "echo before; while [ ! -e go ]; do sleep 0.01; done; echo after"
+    process = await GuardedProcess.spawn(sh(script), run_dir=tmp_path, log=log)
+    await until(lambda: log.exists() and log.read_text() == "before\n")
+    log.rename(moved)
+    (tmp_path / "go").touch()
+    assert await process.gone_within(BOUND_S)
+    assert (moved.read_text(), log.read_text()) == ("before\n", "after\n")
+
+
 async def test_a_flood_of_output_does_not_keep_the_guard_from_its_orders(make: Make) -> None:
     node = make(ServiceSpec(ROUTER, ("yes",)))
     await node.services.start(ROUTER)
