@@ -188,6 +188,10 @@ EVENTS: dict[str, EventInfo] = {
         "A critical service changed its state.",
         "If it stopped uncommanded, read its own log and start it.",
     ),
+    "signal.received": EventInfo(
+        "The process received a signal; the record says what is done about it.",
+        "Nothing to do; who sends signals that are ignored wants something that srmd does not do.",
+    ),
     "split_brain.detected": EventInfo(
         "Both nodes served the same users while they did not hear each other.",
         "Read who served whom in the record; with split_brain = fail, recover the group.",

@@ -216,8 +216,11 @@ def _run(run: Parser) -> None:
     run.add_argument("--config", required=True, metavar="FILE", help="the node's TOML file")
     run.epilog = (
         "signals:\n"
-        "  SIGTERM, SIGINT  stop; the peer is not told, as when the service restarts\n"
-        "  SIGPWR           the machine goes down; the peer is told, and takes over at once"
+        "  SIGTERM, SIGINT, SIGQUIT  stop; the peer is not told, as when the service restarts\n"
+        "  SIGPWR   the machine goes down; the peer is told, and takes over at once\n"
+        "  SIGHUP   stop, where the node has a terminal; without one, and under nohup, log and\n"
+        "           journal go on in new files when they were moved\n"
+        "  others   ignored; the log has a record of the first of each"
     )
     _does(run, "commands", "run")
 

@@ -32,8 +32,14 @@ SWEEP_PAUSE_S = 0.02
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ON_LINUX = sys.platform == "linux"
+KEPT = {
+    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT, signal.SIGCHLD, signal.SIGTSTP),
+    *(signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV),
+    *(signal.SIGSYS, signal.SIGTRAP),
+}
 # A service manager may signal us together with the daemon, which then stops its services in order.
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# No other signal ends us either, but those of a defect: a service would end with us.
+IGNORED = signal.valid_signals() - KEPT
 
 
 def main(control_fd: int, log: str, log_bytes_max: int, command: list[str]) -> None:

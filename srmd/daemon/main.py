@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
+from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
 from srmd.store import nodestate
 from srmd.store.nodestate import DamagedMemory, StateDirLocked
 from srmd.tls import BadCertificate
@@ -29,14 +31,12 @@ OVERHEAD_S = 10.0
 """What a stop may need besides limits.shutdown_s: the HTTP side, the threads, the last records."""
 THREADS_LIMIT_S = 3.0
 """How long the process may need to end once its node is off, the log's last lines included."""
-ENDS: Final = {
-    signal.SIGTERM: End.STOPPED,
-    signal.SIGINT: End.STOPPED,
-    signal.SIGPWR: End.SHUTDOWN,
-}
+ENDS: Final = {**dict.fromkeys(STOPS, End.STOPPED), signal.SIGPWR: End.SHUTDOWN}
 """What a signal says.  Ours: SIGTERM is a stop of the service, of which the peer is not told;
 SIGPWR, the signal of a failing power supply, says that the machine goes down, and the peer is told
 before (row 17).  The first that arrives decides."""
+REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
+"""What else is done about a signal, in its record."""
 
 
 def run(config_path: Path) -> int:
@@ -89,16 +89,39 @@ def run(config_path: Path) -> int:
 class _Process:
     """What outlives a boot: the signals that arrived, the service manager, and who is watched."""
 
-    def __init__(self, notify: Notify) -> None:
+    def __init__(self, notify: Notify, log: Log) -> None:
         self.told: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         """How the process was told to end."""
         self.notify = notify
         self.node: ServerNode | None = None
         """The node that runs; None between two boots."""
+        self._log = log.get()
+        self._ignored: set[int] = set()
 
-    def tell(self, end: End) -> None:
+    def signals(self) -> Signals:
+        """Every signal that would end a process without a record does what is said here."""
+        ends = {**ENDS, signal.SIGHUP: End.STOPPED} if has_terminal() else ENDS
+        handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, self._ignore)
+        handlers[signal.SIGHUP] = self._reopen
+        handlers |= {number: partial(self._end, end) for number, end in ends.items()}
+        return Signals(handlers)
+
+    def _end(self, end: End, number: int) -> None:
         if not self.told.done():
+            self._note(number, end.value)
             self.told.set_result(end)
+
+    def _reopen(self, number: int) -> None:
+        """Moved files are opened anew by the next line, and this record is it."""
+        self._note(number, REOPENED)
+
+    def _ignore(self, number: int) -> None:
+        if number not in self._ignored:
+            self._ignored.add(number)
+            self._note(number, IGNORED)
+
+    def _note(self, number: int, done: str) -> None:
+        self._log.info("signal.received", signal=name_of(number), done=done)
 
     async def lives(self) -> None:
         if self.node is not None:
@@ -107,16 +130,15 @@ class _Process:
 
 async def _boots(config_path: Path, config: Config, log: Log, last_resort: threading.Timer) -> int:
     """One boot of the node after another, until one ends otherwise than in a reboot."""
-    process = _Process(Notify.from_env())
-    loop = asyncio.get_running_loop()
-    for number, end in ENDS.items():
-        loop.add_signal_handler(number, process.tell, end)
+    process = _Process(Notify.from_env(), log)
+    signals = process.signals()
     watching = asyncio.create_task(process.notify.watch(process.lives), name="watchdog")
     try:
         await _boot_after_boot(config_path, config, log, process)
     finally:
         watching.cancel()
         process.notify.close()
+        signals.close()
     last_resort.start()
     return OK
 

@@ -8,7 +8,8 @@ It listens on the unix socket `SLUG.sock` and takes one word a connection:
 - `crash`  exits with code 70;
 - `hang`   answers `ok`, and never again; the process lives on.
 
-It refuses to start, with code 78, while the file `blocked/SLUG` exists.  SIGTERM ends it cleanly.
+It refuses to start, with code 78, while the file `blocked/SLUG` exists.  SIGTERM, SIGINT and
+SIGQUIT end it cleanly; other signals that would end it are ignored, and it has nothing to reopen.
 Standard library only.  The socket's path is relative because a unix socket has 108 bytes for it.
 """
 
@@ -18,6 +19,13 @@ import signal
 import socket
 import sys
 
+KEPT = {
+    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT, signal.SIGCHLD, signal.SIGTSTP),
+    *(signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV),
+    *(signal.SIGSYS, signal.SIGTRAP),
+}
+IGNORED = signal.valid_signals() - KEPT
+# As in guard.py: a signal to all processes of a unit (systemctl kill) is not for us.
 EXIT_CRASHED = 70
 EXIT_BLOCKED = 78
 CLIENT_S = 1.0
@@ -28,7 +36,10 @@ def main(slug: str) -> int:
     if os.path.exists(f"blocked/{slug}"):
         print(f"refused to start: blocked/{slug} exists", flush=True)  # noqa: T201 - it is the log
         return EXIT_BLOCKED
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: os._exit(0))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         path = f"{slug}.sock"
         try:

@@ -27,6 +27,7 @@ from srmd.lab.scenario.phrases import NotAVerb, verb
 from srmd.lab.scenario.stage import StageBroken, VerbFailed, VerbRefused
 from srmd.lab.scenario.story import Settings, Users
 from srmd.lab.scenario.verbs import NodeName
+from srmd.signals import STOPS, WOULD_KILL, ignore
 
 FOLDER_VARIABLE = "SRMD_LAB"
 SOCKET = "lab.sock"
@@ -42,6 +43,8 @@ DOWN_LIMIT_S = 60.0
 POLL_S = 0.05
 BACKLOG = 8
 LOG_CHARACTERS_SHOWN = 2000
+ENDINGS = (*STOPS, signal.SIGHUP)
+"""Signals that end the lab in good order."""
 
 Json = dict[str, Any]
 
@@ -282,7 +285,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def main(place: Path, users: int, *, clocks: bool) -> int:
     """Holds a lab until it is told to end, and leaves nothing."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    ignore(WOULD_KILL)  # none ends it and leaves the pair
+    for number in ENDINGS:
         signal.signal(number, _interrupt)
     code = 0
     stage = RealStage(tell=lambda line: print(line, flush=True))
@@ -295,8 +299,7 @@ def main(place: Path, users: int, *, clocks: bool) -> int:
         print(broken, flush=True)
         code = 2
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # cleaning up is not to be interrupted
+        ignore(ENDINGS)  # cleaning up is not to be interrupted
         stage.close()
         if code != 2:  # otherwise whoever started us reads the log first
             shutil.rmtree(place, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The fault proxy as a process: `python -m srmd.lab.faultproxy`.
 
-Prints one line when it is ready, with address and seed; ends on SIGINT and SIGTERM.
+Prints one line when it is ready, with address and seed; ends on SIGINT, SIGTERM and SIGQUIT, and on
+SIGHUP when it has a terminal.  What is done about other signals is said on standard error.
 With `--events -` standard output is the event log alone, and that line is on standard error.
 """
 
@@ -15,6 +16,7 @@ from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
 from srmd.lab.faultproxy.server import CannotStart, Settings, serving
 from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parser
 from srmd.secret import Secret
+from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
 
 READY = "faultproxy: listening on {url} seed {seed} {manner}"
 """The line that says that the API answers; programs that start us read the address from it."""
@@ -36,19 +38,33 @@ def main(args: list[str]) -> int:
 
 
 async def _run(settings: Settings) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
     async with serving(settings) as server:
-        manner = "strict" if settings.strict else "lenient"
-        ready = READY.format(url=server.url, seed=server.seed, manner=manner)
-        out = sys.stderr if settings.events == STANDARD_OUTPUT else sys.stdout
-        print(ready, file=out, flush=True)
-        if settings.token is None and settings.host not in LOCAL:
-            warning = f"anybody who reaches {settings.host} can use it; set {TOKEN_VARIABLE}"
-            print(f"faultproxy: {warning}", file=sys.stderr, flush=True)
-        await ended.wait()
+        ended = asyncio.Event()
+        signals = _signals(ended)
+        try:
+            manner = "strict" if settings.strict else "lenient"
+            ready = READY.format(url=server.url, seed=server.seed, manner=manner)
+            out = sys.stderr if settings.events == STANDARD_OUTPUT else sys.stdout
+            print(ready, file=out, flush=True)
+            if settings.token is None and settings.host not in LOCAL:
+                warning = f"anybody who reaches {settings.host} can use it; set {TOKEN_VARIABLE}"
+                print(f"faultproxy: {warning}", file=sys.stderr, flush=True)
+            await ended.wait()
+        finally:
+            signals.close()
+
+
+def _signals(ended: asyncio.Event) -> Signals:
+    def end(_number: int) -> None:
+        ended.set()
+
+    def go_on(number: int) -> None:
+        done = "a moved event log is opened anew" if number == signal.SIGHUP else "ignored"
+        print(f"faultproxy: {name_of(number)} received: {done}", file=sys.stderr, flush=True)
+
+    ends = {*STOPS, signal.SIGHUP} if has_terminal() else {*STOPS}
+    handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, go_on)
+    return Signals(handlers | dict.fromkeys(ends, end))
 
 
 def _settings(args: list[str]) -> Settings:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,33 @@ def test_it_says_address_and_seed_and_ends_when_it_is_told(number: signal.Signal
         assert line.endswith(" seed 42 strict\n")
         process.send_signal(number)
         assert process.wait(START_LIMIT_S) == 0
+
+
+def test_other_signals_end_it_not_and_a_moved_event_log_is_opened_anew(tmp_path: Path) -> None:
+    events, old = tmp_path / "events.jsonl", tmp_path / "events.old"
+    command = [sys.executable, "-m", "srmd.lab.faultproxy", "--port", "0", "--events", str(events)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # no terminal
+    )
+    assert process.stdout
+    assert process.stderr
+    with process.stdout, process.stderr:
+        url = process.stdout.readline().split()[3]
+        events.rename(old)
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            process.send_signal(number)
+            assert f"{number.name} received: " in process.stderr.readline()
+        body = json.dumps({"name": "p", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"})
+        urllib.request.urlopen(f"{url}/proxies", body.encode(), timeout=START_LIMIT_S).close()
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(START_LIMIT_S) == 0
+    assert "journal.began" in old.read_text()
+    assert "proxy" in events.read_text()
 
 
 def test_proxies_of_the_config_file_are_there(tmp_path: Path) -> None:

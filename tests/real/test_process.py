@@ -1,0 +1,169 @@
+"""A node as a process of its machine: signals, files, descriptors, memory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srmd.lab.pair import LabNode, LabPair
+from srmd.signals import DEFECTS, HARMLESS, STOPS, WOULD_KILL
+from tests.real.conftest import records
+
+END_LIMIT_S = 30.0
+"""For the end of a process; far more than it takes."""
+
+
+@pytest.fixture
+def pair() -> Iterator[LabPair]:
+    """Not started: these stories need node a alone."""
+    pair = LabPair()
+    pair.write_configs()
+    yield pair
+    pair.close()
+    assert not pair.left_behind
+
+
+@pytest.fixture
+def node(pair: LabPair) -> LabNode:
+    return pair.a
+
+
+def logged(pair: LabPair, event: str, count: int = 1) -> None:
+    pair.wait_until(
+        f"{count} records of {event}", lambda: len(records(pair.a, event)) >= count, within_s=30
+    )
+
+
+def send(node: LabNode, number: int) -> None:
+    assert node.pid is not None
+    os.kill(node.pid, number)
+
+
+def test_no_signal_ends_a_node_without_a_record(pair: LabPair, node: LabNode) -> None:
+    """SIGHUP ended it at once, and systemd took that for a clean end."""
+    node.start()
+    silent = sorted(WOULD_KILL - {*STOPS, signal.SIGPWR})
+    assert signal.SIGUSR1 in silent
+    for number in [*silent, signal.SIGPIPE, *silent]:
+        send(node, number)
+    logged(pair, "signal.received", len(silent))
+    assert node.shown() is not None
+    received = records(node, "signal.received")
+    done = {record["signal"]: record["done"] for record in received}
+    assert len(done) == len(silent)
+    ignored = [record for record in received if record["done"] == "ignored"]
+    assert len(ignored) == len(silent) - 1, "of those that are ignored the first is told"
+    assert done.pop("SIGHUP") == "files that were moved are opened anew"
+    assert set(done.values()) == {"ignored"}
+    send(node, signal.SIGQUIT)
+    pair.wait_until("it ended", lambda: node.pid is None, within_s=END_LIMIT_S)
+    assert node.terminate() == 0  # how it ended
+    assert records(node, "signal.received")[-1]["signal"] == "SIGQUIT"
+    assert len(records(node, "node.stopped")) == 1
+
+
+def test_every_signal_is_decided() -> None:
+    assert not WOULD_KILL & DEFECTS
+    assert not WOULD_KILL & HARMLESS
+    never = {signal.SIGKILL, signal.SIGSTOP}
+    assert WOULD_KILL | DEFECTS | HARMLESS | never == signal.valid_signals()
+
+
+def test_logs_that_were_moved_are_opened_anew_at_a_sighup(pair: LabPair, node: LabNode) -> None:
+    """As logrotate does it: move, then signal."""
+    file = node.folder / "own.log"
+    node.overrides["log"] = {"file": str(file)}
+    pair.write_configs()
+    node.start()
+    file.rename(node.folder / "own.log.old")
+    send(node, signal.SIGHUP)
+    pair.wait_until("the log is there again", file.exists)
+    pair.wait_until(
+        "the new log says so", lambda: "signal.received" in file.read_text().partition("\n")[0]
+    )
+    status = node.status()["counters"]
+    assert (status["log_dropped"], status["journal_dropped"]) == (0, 0)
+
+
+def test_a_closed_terminal_stops_a_node_in_good_order(pair: LabPair, node: LabNode) -> None:
+    node.vacate()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "srmd", "run", "--config", str(node.config_file)]
+    with node.log_file.open("wb") as log, open(theirs, "rb", closefd=False) as terminal:
+        process = subprocess.Popen(
+            command,
+            stdin=terminal,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads
+        )
+    os.close(theirs)
+    try:
+        pair.wait_until("it answers", lambda: node.shown() is not None, within_s=30)
+        os.close(ours)
+        assert process.wait(END_LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    (received,) = records(node, "signal.received")
+    assert (received["signal"], received["done"]) == ("SIGHUP", "stopped")
+    assert len(records(node, "node.stopped")) == 1
+
+
+LAST_MOMENTS = """
+import os, signal
+from srmd.log import Log
+close = Log.close
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid, number=signal.SIGTERM):
+        kill(pid(), number)
+def closes(self, *rest):
+    os.kill(os.getpid(), signal.SIGTERM)
+    ended = close(self, *rest)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.environ.last = Last()
+    return ended
+Log.close = closes
+"""
+"""Loaded by Python itself when a node starts (`sitecustomize`): it gets SIGTERM again when its loop
+has closed, and when the interpreter is taken apart."""
+
+
+def test_a_second_sigterm_in_the_last_moments_changes_no_exit_code(
+    node: LabNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LAST_MOMENTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    node.start()
+    assert node.terminate() == 0
+
+
+def test_a_signal_to_all_processes_of_a_unit_ends_no_service(pair: LabPair, node: LabNode) -> None:
+    """`systemctl kill --signal=HUP` reaches guards and services too."""
+    node.start()
+
+    def running() -> dict[str, int]:
+        rows = node.status()["services"]
+        return {r["name"]: r["pid"] for r in rows if r["pid"] and r["state"] == "STARTED"}
+
+    pair.wait_until("the services run", lambda: len(running()) > 2, within_s=30)
+    services = running()
+    for pid in services.values():
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMIN):
+            os.kill(parent, number)
+            os.kill(pid, number)
+    until_s = time.monotonic() + 1.0  # several health checks
+    pair.wait_until("the health of all was asked", lambda: time.monotonic() >= until_s)
+    assert running() == services
