@@ -640,6 +640,25 @@ b            2       -  b
 6 users, 1 of them without a home node
 """
     )
+    unknown = {
+        "nodes": {name: {"assigned": None, "served": None} for name in "ab"},
+        "unassigned": None,
+        "total": None,
+        "placement": {"a": None, "b": None},
+    }
+    node.answers["GET /api/v1/users/topology"] = (200, {"detail": "topology", **unknown})
+    assert main(["users", "topology"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+NODE  ASSIGNED  SERVED  ITS USERS ARE SERVED BY
+a     -         -       -
+b     -         -       -
+
+The users are not known: the database has not been opened since the node started.
+"""
+    )
+    node.answers["GET /api/v1/users/topology"] = (200, {"detail": "topology", **topology})
     assert main(["users", "topology", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == topology
     assert main(["service", "list", "--json"]) == 0

@@ -166,7 +166,10 @@ def users_topology(options: Options, client: Client) -> int:
         for node, counts in sorted(topology["nodes"].items())
     ]
     print(table(("NODE", "ASSIGNED", "SERVED", "ITS USERS ARE SERVED BY"), rows))
-    print(f"\n{topology['total']} users, {topology['unassigned']} of them without a home node")
+    if topology["total"] is None:
+        print("\nThe users are not known: the database has not been opened since the node started.")
+    else:
+        print(f"\n{topology['total']} users, {topology['unassigned']} of them without a home node")
     return Exit.OK
 
 

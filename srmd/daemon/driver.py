@@ -76,6 +76,8 @@ class Driver:
         """What the node is, by all that was decided."""
         self.spoken = node
         """What the node says it is: the last state that is durable."""
+        self.has_spoken = False
+        """A decision of this run is durable; until then `spoken` is what a former run said."""
         self.dropped_count = 0
         self._shell = shell
         self._inbox: asyncio.Queue[tuple[Event | None, asyncio.Future[Step | None] | None]] = (
@@ -152,6 +154,7 @@ class Driver:
         if todo.save:
             await self._shell.save(result.node)
         self.spoken = result.node
+        self.has_spoken = True
         self._shell.spoke(before, result)
         if todo.tell:
             self._shell.tell()

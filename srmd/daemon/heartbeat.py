@@ -60,6 +60,12 @@ class Events:
         """An error that is new; None: sending works again."""
 
     def was_late(self, late_s: float) -> None: ...
+
+    @property
+    def may_speak(self) -> bool:
+        """This run has decided what it says of itself; before that no heartbeat leaves."""
+        raise NotImplementedError
+
     def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
         raise NotImplementedError
 
@@ -158,7 +164,7 @@ class HeartbeatSocket:
             min(self.beats.next_beat_s - now_s, TICK_MAX_S), self._guarded, self._on_tick
         )
         self._notice_sleep(now_s)
-        if beat_due:
+        if beat_due and self._events.may_speak:
             self._send()
             if begun:
                 self.punctuality.note(time.monotonic() - due_s)

@@ -76,7 +76,7 @@ from srmd.node.commands import (
     shown_peer,
     users_are_locked,
 )
-from srmd.node.memory import Boot, of_new_run, remembered_node, wake
+from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
 from srmd.node.replication import merge, page_of, unheard
 from srmd.store import nodestate
 from srmd.store.database import (
@@ -128,7 +128,9 @@ class ServerNode:
         self.log = log.get()
         self.monitor = Monitor(self.log)
         self.journal = Journal(config.node.state_dir / JOURNAL_FILE, config.log.journal_bytes)
-        self.memory, self._start = wake(memory, config, _this_boot(), rebooted=rebooted)
+        boot = _this_boot()
+        self._powered_on_at = boot.at
+        self.memory, self._start = wake(memory, config, boot, rebooted=rebooted)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="node memory")
         me, other = config.node.id, config.peer.id
         self.database = Database(
@@ -159,6 +161,8 @@ class ServerNode:
         self.srm_note = ""
         self._srm_task: asyncio.Task[None] | None = None
         self._srm_order = asyncio.Lock()
+        self._srm_starts = True
+        """SRM is about to run: at power-on, and when it is ordered to start."""
         self._last_machine = remembered_node(self.memory)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
@@ -241,6 +245,27 @@ class ServerNode:
     def machine(self) -> Node:
         """What SRM says of itself; the last it said while it is stopped."""
         return self.srm.spoken if self.srm is not None else self._last_machine
+
+    @property
+    def srm_state(self) -> ServiceState:
+        if self.srm is not None:
+            return ServiceState.STARTED
+        return ServiceState.STARTING if self._srm_starts else ServiceState.STOPPED
+
+    @property
+    def shown(self) -> Node:
+        """The node as an operator sees it, from the first answer on: never in the state of a former
+        run of SRM, unless SRM is stopped."""
+        decided = self.srm is not None and self.srm.may_speak
+        stopped = self.srm_state is ServiceState.STOPPED
+        return self.machine if decided or stopped else waking(self.machine)
+
+    @property
+    def since(self) -> str:
+        """Wall-clock time at which the node came into the state that is shown."""
+        if self.srm is not None:
+            return self.srm.since if self.srm.may_speak else self.srm.started_at
+        return self._powered_on_at if self._srm_starts else self.memory.since
 
     def served_count(self) -> int:
         return served_by(self.machine, self)
@@ -374,14 +399,18 @@ class ServerNode:
 
     async def _start_srm(self, start: Start) -> None:
         """Raises OSError and PortBusy."""
-        memory = of_new_run(self.memory, self.config)
-        await self._store_within(memory)
-        srm = Srm(self, start)
+        self._srm_starts = True
+        try:
+            memory = of_new_run(self.memory, self.config)
+            await self._store_within(memory)
+            srm = Srm(self, start)
+        finally:
+            self._srm_starts = False
         self.srm = srm
         self.srm_note = ""
         self._srm_task = asyncio.create_task(srm.run(), name="srm")
         self._srm_task.add_done_callback(self._srm_ended)
-        self._show(srm.spoken)
+        self._show(self.shown)
         srm.health_changed()
         self.log.info("srm.started", incarnation=memory.incarnation, start=start.value)
 
@@ -544,6 +573,8 @@ class ServerNode:
         return Done(f"{action.value} has begun on {node}", op=int(answer.detail or 0))
 
     def _srm_stopped(self) -> Refused:
+        if self._srm_starts:
+            return Refused("SRM is starting on this node: try again", kind="unavailable")
         return Refused(
             "SRM does not run on this node: `srmd srm start` first",
             needed="SRM running",
@@ -711,7 +742,8 @@ class ServerNode:
             name: {"assigned": shown["assigned"][name], "served": shown["served"][name]}
             for name in shown["assigned"]
         }
-        total = sum(shown["assigned"].values()) + shown["unassigned"]
+        known = self.database.picture.is_known
+        total = sum(shown["assigned"].values()) + shown["unassigned"] if known else None
         return Done(
             "topology",
             result={

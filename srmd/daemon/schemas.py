@@ -55,8 +55,17 @@ OPERATION: Schema = {
 }
 SECONDS: Schema = {"type": ["number", "null"], "description": "Seconds; null: not known."}
 TWO_LANGUAGES = answer({"en": TEXT, "ja": TEXT})
-COUNT_OR_UNKNOWN: Schema = {"type": ["integer", "null"], "minimum": 0}
+COUNT_OR_UNKNOWN: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 0,
+    "description": "Null: not known.",
+}
+NAME_OR_UNKNOWN: Schema = {"type": ["string", "null"], "description": "Null: not known."}
 NAME_OR_NONE: Schema = {"type": ["string", "null"]}
+PLACEMENT: Schema = {
+    **by_node(NAME_OR_UNKNOWN),
+    "description": "Home node to the node that serves its users.",
+}
 
 # Fields of requests.
 NODE: Schema = {"type": "string", "minLength": 1, "maxLength": NODE_CHARS_MAX}
@@ -129,8 +138,26 @@ SCHEMAS: dict[str, Schema] = {
                 },
             ),
             "services": listed(ref("Service")),
-            "database": answer({"state": TEXT}),
-            "users": answer({"assigned": by_node(COUNT), "served": by_node(COUNT_OR_UNKNOWN)}),
+            "database": answer(
+                {
+                    "state": TEXT,
+                    "db_id": NAME_OR_UNKNOWN,
+                    "users_revision": COUNT_OR_UNKNOWN,
+                    "placement_op": COUNT_OR_UNKNOWN,
+                }
+            ),
+            "users": {
+                **answer(
+                    {
+                        "assigned": by_node(COUNT_OR_UNKNOWN),
+                        "served": by_node(COUNT_OR_UNKNOWN),
+                        "unassigned": COUNT_OR_UNKNOWN,
+                        "placement": PLACEMENT,
+                    }
+                ),
+                "description": "What the database holds is null until it has been opened once "
+                "since the node started.",
+            },
             "handbook": answer(
                 {
                     "row": {
@@ -177,13 +204,10 @@ SCHEMAS: dict[str, Schema] = {
     "Changed": answer({"detail": TEXT, "changed": COUNT}),
     "Topology": answer(
         {
-            "nodes": by_node(answer({"assigned": COUNT, "served": COUNT_OR_UNKNOWN})),
-            "unassigned": COUNT,
-            "total": COUNT,
-            "placement": {
-                **by_node(TEXT),
-                "description": "Home node to the node that serves its users.",
-            },
+            "nodes": by_node(answer({"assigned": COUNT_OR_UNKNOWN, "served": COUNT_OR_UNKNOWN})),
+            "unassigned": COUNT_OR_UNKNOWN,
+            "total": COUNT_OR_UNKNOWN,
+            "placement": PLACEMENT,
         }
     ),
 }

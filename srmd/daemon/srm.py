@@ -116,7 +116,9 @@ class Srm(Events):
         self._peer_op = -1
         self._recorder = Recorder(host.journal, config, memory, node)
         self.driver.put(Booted(start))  # before any other event: the first thing that happens
-        self.since = memory.since
+        self.started_at = now_text()
+        starts_again = memory.state is State.INITIALIZING
+        self.since = self.started_at if starts_again else memory.since
 
     async def run(self) -> None:
         """Be SRM until cancelled."""
@@ -144,6 +146,10 @@ class Srm(Events):
     @property
     def spoken(self) -> Node:
         return self.driver.spoken
+
+    @property
+    def may_speak(self) -> bool:
+        return self.driver.has_spoken
 
     async def leave(self) -> None:
         """Announce that the node goes down: by several heartbeats and by the control channel."""

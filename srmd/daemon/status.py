@@ -1,7 +1,8 @@
 """What an operator sees: one picture of the pair as this node knows it.
 
 States and reasons are shown with Cisco's names; the numbers are those of the counter `SRMState`.
-What is not known (the users that a silent peer serves) is null, not guessed.
+What is not known (the users that a silent peer serves, or those of a database that has not been
+opened since the node started) is null, not guessed.
 """
 
 from __future__ import annotations
@@ -19,26 +20,27 @@ from srmd.node.commands import shown_peer
 
 if TYPE_CHECKING:
     from srmd.daemon.node import ServerNode
+    from srmd.node.users import Picture
 
 
 def status(node: ServerNode) -> dict[str, Any]:
     """The answer to `GET /api/v1/status` and `srmd status --json`."""
     srm = node.srm
-    machine = node.machine
-    mine = (machine.state, machine.reason) if srm is not None else (State.UNKNOWN, Reason.UNKNOWN)
+    machine = node.shown
+    stopped = node.srm_state is ServiceState.STOPPED
+    mine = (State.UNKNOWN, Reason.UNKNOWN) if stopped else (machine.state, machine.reason)
     theirs = shown_peer(machine, srm.mismatch) if srm is not None else None
-    stopped = handbook.Match(handbook.SRM_STOPPED, "both")
-    match = handbook.find(mine, theirs) if srm is not None else stopped
+    match = handbook.Match(handbook.SRM_STOPPED, "both") if stopped else handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
     return {
         "group": node.config.group.name,
         "ha_enabled": machine.ha,
-        "srm": (ServiceState.STARTED if srm is not None else ServiceState.STOPPED).value,
+        "srm": node.srm_state.value,
         "local": {
             "node": me,
             **half(*mine),
-            "since": srm.since if srm is not None else node.memory.since,
+            "since": node.since,
             "op": machine.op,
             "stage": machine.stage.value,
             "boot_id": node.memory.boot_id,
@@ -49,9 +51,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         "database": {
             "state": node.database.status.state.value,
             "note": node.database.status.note,
-            "db_id": node.database.picture.db_id,
-            "users_revision": node.database.picture.revision,
-            "placement_op": node.database.picture.placement_op,
+            **_content(node.database.picture),
         },
         "users": _users(node),
         "handbook": {
@@ -82,7 +82,7 @@ def half(state: State, reason: Reason) -> dict[str, Any]:
 
 
 def _peer(node: ServerNode) -> dict[str, Any]:
-    srm, machine = node.srm, node.machine
+    srm, machine = node.srm, node.shown
     shown = shown_peer(machine, srm.mismatch) if srm is not None else None
     lost = srm is not None and machine.contact in {Contact.SILENT, Contact.LEFT}
     silent = (State.DOWN if lost else State.UNKNOWN, Reason.UNKNOWN)
@@ -111,13 +111,12 @@ def _peer(node: ServerNode) -> dict[str, Any]:
 
 def services(node: ServerNode) -> list[dict[str, Any]]:
     """All services of the node: the database, the critical ones, and SRM itself."""
-    running = node.srm is not None
     rows = [_service(node.database.status), *map(_service, node.supervisor.statuses())]
     rows.append(
         {
             "name": SRM_SERVICE,
-            "state": (ServiceState.STARTED if running else ServiceState.STOPPED).value,
-            "note": "" if running else node.srm_note,
+            "state": node.srm_state.value,
+            "note": node.srm_note if node.srm_state is ServiceState.STOPPED else "",
             "critical": False,
             "pid": None,
         }
@@ -135,28 +134,36 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
     }
 
 
+def _content(picture: Picture) -> dict[str, Any]:
+    known = picture.is_known
+    return {
+        "db_id": picture.db_id if known else None,
+        "users_revision": picture.revision if known else None,
+        "placement_op": picture.placement_op if known else None,
+    }
+
+
 def _users(node: ServerNode) -> dict[str, Any]:
     picture = node.database.picture
-    me, other = node.config.node.id, node.config.peer.id
+    known = picture.is_known
+    nodes = sorted((node.config.node.id, node.config.peer.id))
+    me = node.config.node.id
     served_there = None
     if node.srm is not None and node.srm.heartbeat.presence().heard:
         last = node.srm.heartbeat.beats.last
         served_there = last.summary.served if last is not None else None
     return {
-        "assigned": {home: picture.assigned_to(home) for home in sorted((me, other))},
-        "served": {
-            name: node.served_count() if name == me else served_there
-            for name in sorted((me, other))
-        },
-        "unassigned": picture.unassigned,
-        "placement": {home: picture.serving_of(home) for home in sorted((me, other))},
+        "assigned": {home: picture.assigned_to(home) if known else None for home in nodes},
+        "served": {name: node.served_count() if name == me else served_there for name in nodes},
+        "unassigned": picture.unassigned if known else None,
+        "placement": {home: picture.serving_of(home) if known else None for home in nodes},
     }
 
 
 def actions(node: ServerNode) -> list[dict[str, str]]:
     """The administrator's actions that are possible now, each with the node it names."""
-    machine = node.machine
-    if node.srm is None:
+    machine = node.shown
+    if node.srm is None or not node.srm.may_speak:
         return []
     me, other = node.config.node.id, node.config.peer.id
     mine, peer, contact = machine, machine.peer, machine.contact

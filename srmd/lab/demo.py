@@ -134,7 +134,8 @@ def settle(
     for node, half in (("a", a), ("b", b)):
         state, reason = ("(no process)", "") if half is None else _names(half)
         count = "-" if wanted[node] is None else wanted[node]
-        say(COLUMNS.format(node, state, reason, assigned[node], count))
+        home = "-" if assigned[node] is None else assigned[node]
+        say(COLUMNS.format(node, state, reason, home, count))
     assert b is not None, "the story never kills node b"
     match = handbook.find(b, a)
     row = f"Row {match.row.n}" if match.row.n else f"Not in Cisco's table ({match.row.key})"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from srmd.config import Config
 from srmd.core.node import Node, Policy
-from srmd.core.states import Reason, Start, State
+from srmd.core.states import Reason, Stage, Start, State
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.keys import AuthMode
 from srmd.wire.replay import Mark, mark_from_json, mark_to_json
@@ -69,6 +69,20 @@ def remembered_node(memory: NodeMemory) -> Node:
         op=memory.op,
         ha=memory.ha,
         ha_stamp=memory.ha_stamp,
+    )
+
+
+def waking(node: Node) -> Node:
+    """How the node is shown until SRM has decided where it begins: in Initializing (R1).
+
+    The state that is remembered belongs to a former run, and the peer may have acted since.
+    """
+    return replace(
+        node,
+        state=State.INITIALIZING,
+        reason=Reason.INITIALIZATION,
+        cause=Reason.INITIALIZATION,
+        stage=Stage.BEGUN,
     )
 
 

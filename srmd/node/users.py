@@ -12,7 +12,7 @@ from srmd.store.database import Counts, LowerOp, Placement, UserDatabase
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the database held when it was used last."""
+    """What the database held when it was used last; nothing is known before its first use."""
 
     db_id: str = ""
     revision: int = 0
@@ -22,6 +22,11 @@ class Picture:
     assigned: tuple[tuple[str, int], ...] = ()
     unassigned: int = 0
     placements: tuple[Placement, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """The database was used since the node started: every database has an id."""
+        return bool(self.db_id)
 
     def serving_of(self, home: str) -> str:
         return dict(self.serving).get(home, home)

@@ -58,8 +58,13 @@ STATUS: dict[str, Any] = {
         "hears_us": False,
     },
     "services": SERVICES,
-    "database": {"state": "ok"},
-    "users": {"assigned": {"a": 250, "b": 250}, "served": {"a": 0, "b": 500}},
+    "database": {"state": "STARTED", "db_id": "5e1f", "users_revision": 2, "placement_op": 7},
+    "users": {
+        "assigned": {"a": 250, "b": 250},
+        "served": {"a": 0, "b": 500},
+        "unassigned": 1,
+        "placement": {"a": "b", "b": "b"},
+    },
     "handbook": {
         "row": None,
         "key": "idle-alone",

@@ -15,10 +15,11 @@ from srmd.config import Config
 from srmd.core.events import Event, PeerHeard, PeerLeft, Report
 from srmd.core.machine import Step
 from srmd.core.node import Node
+from srmd.core.services import SRM_SERVICE
 from srmd.core.states import Contact, Reason, Start, State
 from srmd.daemon import node as node_module
 from srmd.daemon.database import Database
-from srmd.daemon.facade import Refused, SrmAction
+from srmd.daemon.facade import Done, Refused, SrmAction
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
@@ -220,6 +221,37 @@ async def test_a_lost_incarnation_is_told_once(srm: Srm, host: Host) -> None:
     assert host.outlived == [7]
 
 
+async def test_before_a_run_has_decided_no_heartbeat_leaves(host: Host) -> None:
+    """The state that is remembered is of a former run: a peer that heard it with the incarnation
+    of this one took the node for what it had been."""
+    host.memory = replace(host.memory, state=State.BACKUP, reason=Reason.PEER_DOWN, op=7)
+    host.disk_free.clear()
+    srm = Srm(host, Start.RESTART)
+    sent: list[State] = []
+    compose = srm.compose
+    srm.compose = lambda *numbered: _noted(sent, compose(*numbered))  # type: ignore[method-assign]
+    running = asyncio.create_task(srm.run())
+    next_beat_s = srm.heartbeat.beats.next_beat_s
+    await until(
+        lambda: (
+            srm.heartbeat.beats.next_beat_s
+            > next_beat_s + host.config.heartbeat.keep_alive_interval_s
+        )
+    )
+    assert sent == []
+    host.disk_free.set()
+    await until(lambda: len(sent) > 1)
+    assert set(sent) == {State.BACKUP}
+    assert srm.spoken.reason is Reason.INITIALIZATION
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def _noted(sent: list[State], heartbeat: Heartbeat) -> Heartbeat:
+    sent.append(heartbeat.report.state)
+    return heartbeat
+
+
 # ---------------------------------------------------------------------------- in its node
 
 
@@ -242,6 +274,97 @@ async def test_srm_cannot_be_started_twice_while_the_node_powers_on(node: Server
     await on
     assert outcome.detail == "SRM runs already"
     assert node.memory.incarnation == 1
+
+
+class SlowDisk:
+    """Holds up what a node stores until it is let go, one by one."""
+
+    def __init__(self, node: ServerNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting: list[asyncio.Event] = []
+        self._store = node.store
+        monkeypatch.setattr(node, "store", self._held)
+
+    async def _held(self, memory: NodeMemory) -> None:
+        let_go = asyncio.Event()
+        self.waiting.append(let_go)
+        await let_go.wait()
+        await self._store(memory)
+
+    async def let_go(self, number: int) -> None:
+        await until(lambda: len(self.waiting) >= number)
+        self.waiting[number - 1].set()
+
+
+REMEMBERED = [
+    (State.NORMAL, Reason.NORMAL),
+    (State.BACKUP, Reason.PEER_DOWN),
+    (State.FAILED_OVER, Reason.PEER_DOWN),
+    (State.FAILED_MODE, Reason.CRITICAL_SERVICE_DOWN),
+]
+
+
+@pytest.mark.parametrize("state,reason", REMEMBERED)
+async def test_a_node_that_starts_is_initializing_from_its_first_answer_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, reason: Reason
+) -> None:
+    """The HTTP side answers before SRM has decided; it showed the state of the former run, and a
+    node that reboots showed Normal while its peer served all users."""
+    config = config_of("a", tmp_path)
+    boot = Boot("boot", "os boot", "2026-01-01T00:00:00.000+00:00")
+    fresh, _ = wake(None, config, boot, rebooted=False)
+    memory = replace(fresh, state=state, reason=reason, cause=reason, op=7, incarnation=3)
+    log = start_log(config.log, "a")
+    path = tmp_path / "unused.toml"
+    node = ServerNode(path, config, memory, log, Notify(None), rebooted=True)
+    disk = SlowDisk(node, monkeypatch)
+
+    def seen() -> tuple[str, str, int, str]:
+        answer = node.status()
+        [srm] = [row for row in answer["services"] if row["name"] == SRM_SERVICE]
+        assert srm["state"] == answer["srm"]
+        assert answer["actions"] == []
+        local = answer["local"]
+        assert local["since"] > memory.since
+        return answer["srm"], local["state"], local["srm_state"], local["reason"]
+
+    assert seen() == ("STARTING", "Initializing", 1, "Initialization")
+    on = asyncio.create_task(node.power_on())
+    await until(lambda: disk.waiting != [])
+    assert seen() == ("STARTING", "Initializing", 1, "Initialization")
+    assert isinstance(await node.set_ha(False), Refused)
+    await disk.let_go(1)  # the incarnation
+    await on
+    assert seen() == ("STARTED", "Initializing", 1, "Initialization")
+    assert node.memory.state is state, "only SRM decides on the state that is remembered"
+    await disk.let_go(2)  # what SRM decided
+    await until(lambda: node.srm is not None and node.srm.may_speak)
+    assert node.status()["local"]["op"] > 7
+    monkeypatch.undo()
+    await node.power_off(End.STOPPED)
+    log.close()
+
+
+async def test_the_users_of_a_database_that_was_not_opened_yet_are_not_known(
+    node: ServerNode,
+) -> None:
+    """A monitor that asked in the first milliseconds of a reboot was told that there were none."""
+    unknown = {"a": None, "b": None}
+    shown = node.status()
+    assert shown["users"] == {
+        "assigned": unknown,
+        "served": {"a": 0, "b": None},
+        "unassigned": None,
+        "placement": unknown,
+    }
+    content = {key: shown["database"][key] for key in ("db_id", "users_revision", "placement_op")}
+    assert set(content.values()) == {None}
+    topology = await node.topology()
+    assert isinstance(topology, Done)
+    assert (topology.result["total"], topology.result["unassigned"]) == (None, None)
+    await node.power_on()
+    assert node.status()["users"]["assigned"] == {"a": 0, "b": 0}
+    await node.database.stop()
+    assert node.status()["users"]["assigned"] == {"a": 0, "b": 0}, "known from then on"
 
 
 async def test_no_srm_is_started_behind_the_back_of_a_node_that_goes_down(

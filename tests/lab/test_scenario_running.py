@@ -302,6 +302,23 @@ def test_a_play_that_does_not_end_at_home_fails() -> None:
     assert "a Normal / Normal  |  b Normal / Normal  |  row 1" in result.why
 
 
+def test_users_that_a_node_does_not_know_yet_are_not_lost() -> None:
+    """Row 6, both nodes reboot: the first answer of each had counted no users, and was believed."""
+    starting = dataclasses.replace(HOME, half=None, row=None, row_key="", served=0, assigned=None)
+
+    def plan(now_s: float) -> Views:
+        return (
+            {A: starting, B: starting if now_s < 4.0 else HOME} if 2.0 <= now_s < 6.0 else AT_HOME
+        )
+
+    step = Step(1, check=Stays(Picture(), duration("9s")))
+    assert played(FakeStage(plan), step).verdict is Verdict.PASSED
+    unknown = FakeStage(lambda now_s: {A: starting, B: starting} if now_s >= 2.0 else AT_HOME)
+    result = played(unknown, Step(1, check=Stays(Picture(served={A: Share.OWN}), duration("9s"))))
+    assert result.verdict is Verdict.FAILED
+    assert "a serves 0" in result.why
+
+
 ONE_BACKUP = (*ALWAYS, Invariant.ONE_BACKUP)
 BOTH: Views = {A: ALONE, B: ALONE}
 

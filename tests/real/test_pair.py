@@ -9,11 +9,14 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from srmd.client import Rejected
+from srmd.client import ClientError, Rejected
 from srmd.core.node import Node
 from srmd.core.transitions import step
 from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, processes_of
@@ -129,6 +132,29 @@ def test_sigterm_ends_a_node_cleanly_and_is_no_reboot(story: Story) -> None:
     story.x.kill()
     story.x.start()
     assert story.x.status()["local"]["boot_id"] != before
+    comes_home(story)
+
+
+def test_a_node_that_reboots_says_nothing_of_its_former_life(mirrored: Story) -> None:
+    """Its first answers were "Normal / Normal" and "0 users assigned": a monitor saw two nodes that
+    are well and no user, while the peer served all of them."""
+    story = mirrored
+    before = story.x.status()["local"]
+    story.x.client.power("reboot")
+    answers: list[dict[str, Any]] = []
+    give_up_s = time.monotonic() + 30.0
+    while not answers or answers[-1]["users"]["assigned"]["a"] is None:
+        assert time.monotonic() < give_up_s, answers[-1:]
+        with suppress(ClientError):  # asked without a pause: it lasts some milliseconds
+            answer = story.x.status()
+            if answer["local"]["boot_id"] != before["boot_id"]:
+                answers.append(answer)
+    shown = {(answer["local"]["state"], answer["local"]["reason"]) for answer in answers}
+    assert shown == {("Initializing", "Initialization")}
+    assert all(answer["local"]["since"] > before["since"] for answer in answers)
+    users = [answer["users"]["assigned"] for answer in answers]
+    assert users[-1] == {"a": HALF, "b": HALF}
+    assert all(known == {"a": None, "b": None} for known in users[:-1])
     comes_home(story)
 
 

@@ -1035,19 +1035,17 @@ SRM_STOPPED: Final = Row(
     backup=EVERYTHING,
     stable=True,
     cause=Text(
-        "SRM does not run on this node: it is starting, was stopped, or could not start; the note"
-        " of the service Cisco Server Recovery Manager tells which. Without it this node cannot"
-        " say how the pair is.",
-        "このノードでは SRM が動作していません (開始中、停止済み、または開始に失敗)。"
+        "SRM does not run on this node: it was stopped, or could not start; the note of the"
+        " service Cisco Server Recovery Manager tells which. Without it this node cannot say how"
+        " the pair is.",
+        "このノードでは SRM が動作していません (停止済み、または開始に失敗)。"
         "どれであるかは、サービス Cisco Server Recovery Manager の備考に表示されます。"
         "SRM がなければ、このノードからはペアの状態は分かりません。",
     ),
     action=Text(
-        "1. Wait if it is starting. Otherwise"
-        ' `srmd service start "Cisco Server Recovery Manager"`.\n'
+        '1. Run `srmd service start "Cisco Server Recovery Manager"`.\n'
         "2. `srmd status` on the peer tells how the pair is: it may have taken the users.",
-        "1. 開始中であれば、お待ちください。それ以外の場合は "
-        '`srmd service start "Cisco Server Recovery Manager"` を実行します。\n'
+        '1. `srmd service start "Cisco Server Recovery Manager"` を実行します。\n'
         "2. ペアの状態はピアの `srmd status` で確認します。"
         "ピアがユーザを引き取っていることがあります。",
     ),

@@ -169,11 +169,12 @@ class Properties:
         a, b = look.views[NodeName.A], look.views[NodeName.B]
         if self.harmed or a is None or b is None or a.peer_down or b.peer_down:
             return
-        known = a.assigned == b.assigned and a.served is not None and b.served is not None
-        rests = a.row_key == b.row_key and a.row_key in _STABLE
-        if not known or not rests or not all(_state_in(v.half, _RESTING) for v in (a, b)):
+        if a.assigned is None or a.assigned != b.assigned or a.served is None or b.served is None:
             return
-        total, served = sum(a.assigned.values()), (a.served or 0) + (b.served or 0)
+        rests = a.row_key == b.row_key and a.row_key in _STABLE
+        if not rests or not all(_state_in(v.half, _RESTING) for v in (a, b)):
+            return
+        total, served = sum(a.assigned.values()), a.served + b.served
         kept = served == total if self._well(look, *NodeName) else served <= total
         self.hold("one_serves", kept, f"{served} of {total} users are served: {look}")
 
@@ -182,7 +183,7 @@ class Properties:
         alone = _state_in(look.half(node), {State.BACKUP}) and not _state_in(
             look.half(node.other), {State.BACKUP, State.TAKING_OVER, State.NORMAL}
         )
-        if view is None or not alone or not self._well(look, node):
+        if view is None or view.assigned is None or not alone or not self._well(look, node):
             return
         total = sum(view.assigned.values())
         what = f"{node.value} serves {view.served} of {total}: {look}"

@@ -93,9 +93,11 @@ class ElsewhereStage:
         if self._containers is not None:
             self._containers.all_run()
         try:
-            users = self._clients[NodeName.A].status()["users"]
-            if not sum(users["assigned"].values()):
-                client = self._clients[NodeName.A]
+            client = self._clients[NodeName.A]
+            assigned = client.status()["users"]["assigned"].values()
+            if None in assigned:
+                raise StageBroken(f"{client.url} has not opened its database: see srmd status")
+            if not sum(assigned):
                 client.generate_users(settings.users.count, settings.users.mode.value, "user")
         except ClientError as failed:
             raise StageBroken(str(failed)) from failed

@@ -53,13 +53,14 @@ def view_of(status: Json, node: NodeName, ids: Mapping[NodeName, str]) -> View:
     mine, peer = pair_of(status)
     runs = status["srm"] == "STARTED"
     users = status["users"]
+    assigned = {one: users["assigned"][ids[one]] for one in NodeName}
     return View(
         half=mine.half if runs else None,
         peer_down=runs and peer.state is State.DOWN,
         row=status["handbook"]["row"] if runs else None,
         row_key=status["handbook"]["key"] if runs else "",
         served=users["served"][ids[node]],
-        assigned={one: users["assigned"][ids[one]] for one in NodeName},
+        assigned=None if None in assigned.values() else assigned,
         op=status["local"]["op"],
         mismatch=status["mismatch"],
     )

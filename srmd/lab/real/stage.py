@@ -268,15 +268,15 @@ class RealStage:
         if wired.settings != settings or not wired.as_begun() or not wired.network.is_well():
             return False
         look = self.look()
-        return not missing(AT_HOME, look) and sum(look.assigned.values()) == settings.users.count
+        count = settings.users.count
+        return not missing(AT_HOME, look) and look.users_counts == [count, count]
 
     def _wait_for_users(self, count: int) -> None:
         """All users are at home, and both nodes know all of them."""
         give_up_s = time.monotonic() + USERS_LIMIT_S
         while True:
             look = self.look()
-            known = [sum(view.assigned.values()) for view in look.views.values() if view]
-            if known == [count, count] and not missing(AT_HOME, look):
+            if look.users_counts == [count, count] and not missing(AT_HOME, look):
                 return
             if time.monotonic() >= give_up_s:
                 raise StageBroken(

@@ -24,7 +24,7 @@ class Watch:
         self._rest_s = RESTS_AFTER_INTERVALS * interval_s
         self._before = first
         self._unchanged_since_s = first.at_s
-        self._assigned = first.assigned
+        self._assigned = first.assigned or {}
         self._first_op = {node: view.op for node, view in first.views.items() if view}
         self._last_op = dict(self._first_op)
 
@@ -48,11 +48,13 @@ class Watch:
     def _users_kept(self, look: Look) -> str | None:
         """As far as one of both nodes knows: a node that lost its database gets all from the other.
 
-        Users may be added; then so many have to stay.
+        Users may be added; then so many have to stay.  A node that does not answer, or has not
+        opened its database yet, may be the one that knows them.
         """
-        if any(view is None for view in look.views.values()):
+        if any(view is None or view.assigned is None for view in look.views.values()):
             return None
         now = look.assigned
+        assert now is not None, "both nodes know their users"
         for node, count in self._assigned.items():
             if now[node] < count:
                 return f"{now[node]} users at home on {node.value}, {count} before"

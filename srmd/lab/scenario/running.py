@@ -333,14 +333,19 @@ _NONE: Final[handbook.Side] = ((State.DOWN, handbook.ANY),)
 """No node is ever in this state itself."""
 
 
-def _wanted(share: Served, node: NodeName, look: Look) -> int:
-    """In numbers; a node that has lost its database does not know all users, its peer does."""
+def _wanted(share: Served, node: NodeName, look: Look) -> int | None:
+    """In numbers; a node that has lost its database does not know all users, its peer does.
+
+    None while neither node knows its users.
+    """
     if not isinstance(share, Share):
         return share
+    if share is Share.NONE:
+        return 0
     assigned = look.assigned
+    if assigned is None:
+        return None
     match share:
-        case Share.NONE:
-            return 0
         case Share.OWN:
             return assigned[node]
         case Share.ALL:

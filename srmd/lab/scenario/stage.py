@@ -43,8 +43,8 @@ class View:
     row_key: str
     served: int | None
     """Users that it serves; None when it cannot say."""
-    assigned: Mapping[NodeName, int]
-    """Users by home node, as its database has them."""
+    assigned: Mapping[NodeName, int] | None
+    """Users by home node, as its database has them; None until that was opened once."""
     op: int
     mismatch: str | None
 
@@ -76,10 +76,21 @@ class Look:
         return watcher is None or not watcher.peer_down
 
     @property
-    def assigned(self) -> dict[NodeName, int]:
-        """Users by home node, as the node has them that knows more."""
-        known = [view.assigned for view in self.views.values() if view is not None]
-        return {node: max((one[node] for one in known), default=0) for node in NodeName}
+    def assigned(self) -> dict[NodeName, int] | None:
+        """Users by home node, as the node has them that knows more; None when neither knows."""
+        known = self._assigned_by_nodes()
+        if not known:
+            return None
+        return {node: max(one[node] for one in known) for node in NodeName}
+
+    @property
+    def users_counts(self) -> list[int]:
+        """How many users each node knows; a node that does not know has no number here."""
+        return [sum(one.values()) for one in self._assigned_by_nodes()]
+
+    def _assigned_by_nodes(self) -> list[Mapping[NodeName, int]]:
+        views = [view for view in self.views.values() if view is not None]
+        return [view.assigned for view in views if view.assigned is not None]
 
     def __str__(self) -> str:
         return "  |  ".join(f"{node.value} {self._one(node)}" for node in NodeName)

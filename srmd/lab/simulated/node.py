@@ -44,7 +44,7 @@ from srmd.node.calling import (
     sender_proved,
 )
 from srmd.node.commands import ha_switch, refusal_text, services_are_held, users_are_locked
-from srmd.node.memory import Boot, of_new_run, remembered_node, wake
+from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
 from srmd.node.replication import merge, page_of, unheard
 from srmd.node.users import served_count
 from srmd.store.database import AssignmentMode, DatabaseDown, UserDatabaseError
@@ -354,6 +354,12 @@ class ServerBoot:
     def machine(self) -> Node:
         """What SRM says of itself; the last it said while it is stopped."""
         return self.srm.spoken if self.srm is not None else self._last_machine
+
+    @property
+    def shown(self) -> Node:
+        """The machine as an operator sees it: in Initializing until SRM has decided."""
+        decided = self.srm is None or self.srm.has_spoken
+        return self.machine if decided else waking(self.machine)
 
     @property
     def mismatch(self) -> str | None:

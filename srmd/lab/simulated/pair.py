@@ -190,7 +190,7 @@ def view_of(node: SimulatedNode) -> View | None:
     boot = node.boot
     if boot is None or node.frozen:
         return None
-    machine, runs = boot.machine, boot.srm is not None
+    machine, runs = boot.shown, boot.srm is not None
     heard = shown_peer(machine, boot.mismatch) if runs else None
     lost = runs and heard is None and machine.contact in {Contact.SILENT, Contact.LEFT}
     mine = (machine.state, machine.reason) if runs else (State.UNKNOWN, Reason.UNKNOWN)
@@ -203,7 +203,9 @@ def view_of(node: SimulatedNode) -> View | None:
         row=row.n if runs else None,
         row_key=row.key if runs else "",
         served=boot.served_count(),
-        assigned={name: picture.assigned_to(ids[name]) for name in NodeName},
+        assigned={name: picture.assigned_to(ids[name]) for name in NodeName}
+        if picture.is_known
+        else None,
         op=machine.op,
         mismatch=boot.mismatch,
     )

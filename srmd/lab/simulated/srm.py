@@ -114,6 +114,8 @@ class Srm:
         """What the node is, by all that was decided."""
         self.spoken = self.node
         """What the node says it is: the last state that is durable."""
+        self.has_spoken = False
+        """A decision of this run is durable."""
         self.leaving = False
         self._socket: deque[bytes] = deque()
         self._resolved = False
@@ -178,7 +180,7 @@ class Srm:
         due = self.beats.take_turn(now_s)
         self.life.at(self.beats.next_beat_s, Rank.WORK, self._tick)
         self.beats.awake(now_s)
-        if due:
+        if due and self.has_spoken:
             self._beat()
         self._rearm()
 
@@ -317,6 +319,7 @@ class Srm:
     def _carry_on(self, result: Step, todo: Ready, answer: Outcome[Step] | None) -> None:
         """The state is durable: tell, arm, act."""
         self.spoken = result.node
+        self.has_spoken = True
         self.host.changed()
         if todo.tell and not self.leaving:
             self._owed = not self._resolved

@@ -130,8 +130,7 @@ class SimulatedStage:
         """All users are at home, and both nodes know all of them."""
         while True:
             look = self.look()
-            known = [sum(view.assigned.values()) for view in look.views.values() if view]
-            if known == [count, count] and not missing(AT_HOME, look):
+            if look.users_counts == [count, count] and not missing(AT_HOME, look):
                 return
             if self.pair.now_s >= limit_s:
                 raise StageBroken(f"the pair is not at home within {limit_s:g} s: {look}")

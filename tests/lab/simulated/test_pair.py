@@ -220,6 +220,7 @@ def test_who_heeds_changes_can_add_up_the_time_without_service() -> None:
         unserved_user_s += unserved * (pair.now_s - since_s)
         look = pair.look()
         served = sum(view.served or 0 for view in look.views.values() if view is not None)
+        assert look.assigned is not None, "node a answers, and its database is open"
         since_s, unserved = pair.now_s, sum(look.assigned.values()) - served
 
     pair.on_change.append(heed)
@@ -245,3 +246,23 @@ def test_a_memory_that_is_put_back_is_the_one_that_was_copied() -> None:
     assert told.pair.a.memory == kept
     with pytest.raises(VerbFailed, match="no copy of the database was made"):
         told.do("restore database of a")
+
+
+def test_a_node_that_starts_is_initializing_until_its_first_decision_is_durable() -> None:
+    """A slow disk makes the moment long in which only its former state is known."""
+    told = Told(costs=Costs(save_s=20.0))
+    told.do("failover a")
+    told.until(lambda: told.state(A) is State.IDLE)
+    told.run_s(2 * INTERVAL_S)
+    sent: list[float] = []
+    told.pair.beat_watchers.append(
+        lambda beat: sent.append(beat.at_s) if beat.sent and beat.node is A else None
+    )
+    flow = told.operator.begin(verb("restart srm on a"))
+    told.until(lambda: told.state(A) is None)
+    stopped_s = told.pair.now_s
+    told.until(lambda: told.state(A) is not None)
+    assert told.state(A) is State.INITIALIZING
+    told.until(lambda: told.state(A) is State.IDLE)
+    assert [at_s for at_s in sent if stopped_s <= at_s < told.srm(A).life.now_s - 1] == []
+    told.until(lambda: flow.done)
