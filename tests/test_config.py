@@ -437,6 +437,12 @@ def test_a_relation_is_not_judged_on_a_default_that_stands_in_for_a_mistake(tmp_
             "are a failover; 52.5 would bear them",
         ),
         (
+            {"services.critical_service_delay_s": "20", "heartbeat.keep_alive_timeout_s": "67"},
+            "services.critical_service_delay_s",
+            "below services.start_limit_s (30): a start that is under way when the delay is over "
+            "is waited for, so the node may be without the service for longer",
+        ),
+        (
             {"limits.transition_s": "60", "heartbeat.keep_alive_timeout_s": "67"},
             "limits.transition_s",
             "below services.start_limit_s + services.stop_limit_s + users.move_limit_s (70), a "

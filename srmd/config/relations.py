@@ -71,6 +71,14 @@ def _relate_timers(reader: Reader, config: Config) -> None:
         right = f"below {' + '.join(parts)} ({needed_s:g}), a slow transition is given up too early"
         reader.warn("limits.transition_s", f"{stay_s:g}", right)
 
+    delay, delay_s = "services.critical_service_delay_s", services.critical_service_delay_s
+    if reader.fine(delay, parts[0]) and delay_s < services.start_limit_s:
+        right = (
+            f"below {parts[0]} ({services.start_limit_s:g}): a start that is under way when the "
+            "delay is over is waited for, so the node may be without the service for longer"
+        )
+        reader.warn(delay, f"{delay_s:g}", right)
+
     lower_s, upper_s = config.relogin.lower_limit_s, config.relogin.upper_limit_s
     if reader.fine("relogin.lower_limit_s", "relogin.upper_limit_s") and upper_s < lower_s:
         right = f"at least relogin.lower_limit_s ({lower_s})"

@@ -162,7 +162,8 @@ class ServicesConfig:
     """[services]"""
 
     critical_service_delay_s: float = 90.0
-    """How long a critical service may be down before the node fails over."""
+    """How long a critical service may be down before the node fails over; a start that is under way
+    then is waited for (ours)."""
     start_limit_s: float = 30.0
     stop_limit_s: float = 10.0
     health_interval_s: float = 1.0

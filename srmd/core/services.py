@@ -1,7 +1,9 @@
 """The critical services of a node, and how long it may be without one.
 
 A service that is down is no failure of the node yet: only when the node has been unhealthy, without
-a break, for the critical service delay does that become a reason to move its users.
+a break, for the critical service delay does that become a reason to move its users.  A start that
+is under way then is waited for: it has a limit of its own, and a service that runs or is down at
+its end.
 """
 
 from __future__ import annotations
@@ -62,28 +64,40 @@ class HealthWatch:
     All moments are monotonic seconds.  Feed it at each change and again at `due_at_s()`.
     Source: administration guide, "Critical Service Down Delay"; ours: the database has the same
     delay, which is counted from when the node became unhealthy, whatever else fails meanwhile.
+    Ours too: Cisco's reason is that a service is *stopped*, so while all that is down is being
+    started, the delay does not run out; if the start fails, it has run out at once.
     """
 
     critical_service_delay_s: float
     health: Health = Health.OK
     unhealthy_since_s: float | None = None
     lasting: bool = False
-    """The node has been unhealthy for the delay, without a break."""
+    """The node has been unhealthy for the delay, without a break, and then no start was under way;
+    a later one changes nothing until it has succeeded."""
+    overdue: bool = False
+    """The delay is over; with a start under way that is not yet `lasting`."""
 
-    def feed(self, *, database_ok: bool, services_ok: bool, now_s: float) -> HealthWatch:
-        """The watch after what is true at this moment."""
+    def feed(
+        self, *, database_ok: bool, services_ok: bool, starting: bool, now_s: float
+    ) -> HealthWatch:
+        """The watch after what is true at this moment.
+
+        `starting`: each critical service that does not run is being started, within its limit.
+        """
         if database_ok and services_ok:
             return HealthWatch(self.critical_service_delay_s)
         since_s = now_s if self.unhealthy_since_s is None else self.unhealthy_since_s
+        overdue = now_s >= since_s + self.critical_service_delay_s
         return replace(
             self,
             health=Health.SERVICE_DOWN if database_ok else Health.DATABASE_DOWN,
             unhealthy_since_s=since_s,
-            lasting=now_s >= since_s + self.critical_service_delay_s,
+            lasting=self.lasting or (overdue and not (starting and database_ok)),
+            overdue=overdue,
         )
 
     def due_at_s(self) -> float | None:
-        """When `lasting` becomes true if nothing changes; None when nothing is to be waited for."""
-        if self.unhealthy_since_s is None or self.lasting:
+        """When the delay is over; None when nothing is to be waited for but a change."""
+        if self.unhealthy_since_s is None or self.overdue:
             return None
         return self.unhealthy_since_s + self.critical_service_delay_s

@@ -290,6 +290,7 @@ class Srm(Events):
         return Facts(
             database_ok=self.host.database.ok,
             services_ok=self.host.supervisor.critical_ok,
+            services_starting=self.host.supervisor.critical_starting,
             now_s=time.monotonic(),
         )
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from srmd.core.services import DATABASE_SERVICE, ServiceStatus
+from srmd.core.services import DATABASE_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon.service import (
     Limits,
     NotRunning,
@@ -74,6 +74,13 @@ class Supervisor:
     def critical_ok(self) -> bool:
         """Every critical service that is activated runs and answers."""
         return all(service.started for service in self._activated() if service.spec.critical)
+
+    @property
+    def critical_starting(self) -> bool:
+        """Every critical service that does not run is being started, within its limit."""
+        coming = {ServiceState.STARTED, ServiceState.STARTING}
+        critical = (service for service in self._activated() if service.spec.critical)
+        return not self.critical_ok and all(one.status.state in coming for one in critical)
 
     async def start(self, name: str) -> None:
         """Start it, unless it runs, and wait until it answers.  Raises StartFailed."""

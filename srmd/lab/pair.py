@@ -65,7 +65,8 @@ FAST: Mapping[str, Mapping[str, Value]] = {
 """Timers that make a story take seconds.  The timeout is no multiple of the interval on purpose.
 
 A busy machine may delay a heartbeat by some intervals, and start two processes a second apart: the
-timeouts have room for that, or one node would take over from the other that is well.
+timeouts have room for that, or one node would take over from the other that is well.  The critical
+service delay is shorter than a start may take there: a start that is under way is waited for.
 """
 
 NORMAL: Half = (State.NORMAL, Reason.NORMAL)

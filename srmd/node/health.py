@@ -16,6 +16,8 @@ class Facts:
 
     database_ok: bool
     services_ok: bool
+    services_starting: bool
+    """Each critical service that does not run is being started."""
     now_s: float
 
 
@@ -51,5 +53,8 @@ class HealthReport:
 
     def _feed(self, facts: Facts) -> None:
         self._watch = self._watch.feed(
-            database_ok=facts.database_ok, services_ok=facts.services_ok, now_s=facts.now_s
+            database_ok=facts.database_ok,
+            services_ok=facts.services_ok,
+            starting=facts.services_starting,
+            now_s=facts.now_s,
         )

@@ -23,9 +23,14 @@ def timer_s(timer: Timer, node: Node, config: Config) -> float:
             if node.state is State.INITIALIZING:
                 # Services may need their delay, and the peer its own start, before we find our
                 # place.
-                stay_s += (
-                    config.heartbeat.initialization_keep_alive_timeout_s
-                    + config.services.critical_service_delay_s
+                stay_s += config.heartbeat.initialization_keep_alive_timeout_s + unwell_limit_s(
+                    config
                 )
             return stay_s
     assert_never(timer)
+
+
+def unwell_limit_s(config: Config) -> float:
+    """How long a node may be without a critical service until that is a lasting failure: the delay,
+    and a start that is under way when it is over."""
+    return config.services.critical_service_delay_s + config.services.start_limit_s

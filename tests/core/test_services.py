@@ -16,11 +16,13 @@ from srmd.core.states import Health
 DELAY_S = 90.0
 
 
-def watched(*facts: tuple[float, bool, bool]) -> HealthWatch:
-    """The watch after facts of the form (now_s, database_ok, services_ok)."""
+def watched(*facts: tuple[float, bool, bool] | tuple[float, bool, bool, bool]) -> HealthWatch:
+    """The watch after facts of the form (now_s, database_ok, services_ok, starting)."""
     watch = HealthWatch(DELAY_S)
-    for now_s, database_ok, services_ok in facts:
-        watch = watch.feed(database_ok=database_ok, services_ok=services_ok, now_s=now_s)
+    for now_s, database_ok, services_ok, *rest in facts:
+        watch = watch.feed(
+            database_ok=database_ok, services_ok=services_ok, starting=any(rest), now_s=now_s
+        )
     return watch
 
 
@@ -33,7 +35,7 @@ def test_a_service_that_goes_down_is_bad_health_at_once_and_lasting_after_the_de
     watch = watched((5, True, False))
     assert (watch.health, watch.lasting) == (Health.SERVICE_DOWN, False)
     assert watch.due_at_s() == 95.0
-    watch = watch.feed(database_ok=True, services_ok=False, now_s=95.0)
+    watch = watch.feed(database_ok=True, services_ok=False, starting=False, now_s=95.0)
     assert (watch.lasting, watch.due_at_s()) == (True, None)
 
 
@@ -65,32 +67,65 @@ def test_a_recovered_node_is_not_lasting_any_more() -> None:
 
 
 def test_without_a_delay_bad_health_is_lasting_at_once() -> None:
-    watch = HealthWatch(0.0).feed(database_ok=True, services_ok=False, now_s=7.0)
+    watch = HealthWatch(0.0).feed(database_ok=True, services_ok=False, starting=False, now_s=7.0)
     assert (watch.lasting, watch.due_at_s()) == (True, None)
+
+
+def test_a_start_under_way_when_the_delay_is_over_is_waited_for() -> None:
+    """With a delay shorter than a start may take, services that start slowly made a node fail over
+    at its very first start."""
+    watch = watched((5, True, False), (80, True, False, True), (95, True, False, True))
+    assert (watch.health, watch.lasting, watch.due_at_s()) == (Health.SERVICE_DOWN, False, None)
+    ended = watched(
+        (5, True, False), (80, True, False, True), (95, True, False, True), (99, True, True)
+    )
+    assert (ended.health, ended.lasting) == (Health.OK, False)
+
+
+def test_a_start_that_fails_after_the_delay_is_lasting_at_once() -> None:
+    watch = watched((5, True, False, True), (95, True, False, True), (105, True, False, False))
+    assert watch.lasting
+
+
+def test_a_start_that_begins_after_the_delay_changes_nothing_until_it_has_succeeded() -> None:
+    begun = (5, True, False), (95, True, False), (96, True, False, True)
+    assert watched(*begun).lasting
+    assert not watched(*begun, (97, True, True)).lasting
+
+
+def test_no_start_of_a_service_is_waited_for_while_the_database_is_down() -> None:
+    assert watched((5, False, False, True), (95, False, False, True)).lasting
 
 
 @given(
     start_s=st.floats(0, 1e7),
-    steps=st.lists(st.tuples(st.floats(0, 200), st.booleans(), st.booleans()), max_size=30),
+    steps=st.lists(
+        st.tuples(st.floats(0, 200), st.booleans(), st.booleans(), st.booleans()), max_size=30
+    ),
 )
 def test_lasting_means_unhealthy_without_a_break_for_the_delay(
-    start_s: float, steps: list[tuple[float, bool, bool]]
+    start_s: float, steps: list[tuple[float, bool, bool, bool]]
 ) -> None:
-    watch, now_s, unhealthy_since_s = HealthWatch(DELAY_S), start_s, None
-    for step_s, database_ok, services_ok in steps:
+    watch, now_s, unhealthy_since_s, lasting = HealthWatch(DELAY_S), start_s, None, False
+    for step_s, database_ok, services_ok, starting in steps:
         now_s += step_s
-        watch = watch.feed(database_ok=database_ok, services_ok=services_ok, now_s=now_s)
+        watch = watch.feed(
+            database_ok=database_ok, services_ok=services_ok, starting=starting, now_s=now_s
+        )
         if database_ok and services_ok:
-            unhealthy_since_s = None
+            unhealthy_since_s, lasting = None, False
         elif unhealthy_since_s is None:
             unhealthy_since_s = now_s
-        expected = unhealthy_since_s is not None and now_s >= unhealthy_since_s + DELAY_S
-        assert watch.lasting == expected
+        over = unhealthy_since_s is not None and now_s >= unhealthy_since_s + DELAY_S
+        lasting = lasting or (over and not (starting and database_ok))
+        assert watch.lasting == lasting
         due_at_s = watch.due_at_s()
         if due_at_s is not None:  # a timer set to that very moment finds it lasting
-            assert watch.feed(
-                database_ok=database_ok, services_ok=services_ok, now_s=due_at_s
-            ).lasting
+            after = watch.feed(
+                database_ok=database_ok, services_ok=services_ok, starting=starting, now_s=due_at_s
+            )
+            assert after.lasting == (not (starting and database_ok))
+            assert after.due_at_s() is None, "it is not asked again and again"
 
 
 def test_the_database_is_no_process_among_the_default_services() -> None:

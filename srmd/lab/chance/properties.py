@@ -20,6 +20,7 @@ from srmd.lab.scenario.stage import Look
 from srmd.lab.scenario.story import MEANINGS, Invariant
 from srmd.lab.scenario.verbs import NodeName
 from srmd.lab.simulated.pair import Pair, Stepped
+from srmd.node.timing import unwell_limit_s
 
 PAIR: Final[Mapping[str, str]] = {
     "one_serves": "S1, S2: at rest, on a whole network, each user is served exactly once",
@@ -206,7 +207,7 @@ def passing_limit_s(config: Config) -> float:
     """
     return (
         2 * config.heartbeat.initialization_keep_alive_timeout_s
-        + config.services.critical_service_delay_s
+        + unwell_limit_s(config)
         + config.limits.transition_s
         + config.heartbeat.keep_alive_interval_s
     )

@@ -207,6 +207,14 @@ class Services:
     def critical_ok(self) -> bool:
         return all(service.started for service in self._critical())
 
+    @property
+    def critical_starting(self) -> bool:
+        """Every critical one that does not run is being started."""
+        coming = {ServiceState.STARTED, ServiceState.STARTING}
+        return not self.critical_ok and all(
+            service.status.state in coming for service in self._critical()
+        )
+
     def start_all(self) -> Work[None]:
         """Every activated one; raises StartFailed for critical ones."""
         flows = [

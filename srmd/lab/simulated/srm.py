@@ -432,7 +432,13 @@ class Srm:
 
     def _facts(self) -> Facts:
         host = self.host
-        return Facts(host.database.ok, host.services.critical_ok, self.life.now_s)
+        services = host.services
+        return Facts(
+            database_ok=host.database.ok,
+            services_ok=services.critical_ok,
+            services_starting=services.critical_starting,
+            now_s=self.life.now_s,
+        )
 
     def served_count(self) -> int:
         host = self.host

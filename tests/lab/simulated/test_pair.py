@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from srmd.config import Config
 from srmd.core.events import PeerDown, PeerHeard
 from srmd.core.states import Reason, Start, State
 from srmd.lab.scenario.phrases import verb
@@ -28,8 +29,10 @@ BOUND_S = 1000.0
 class Told:
     """A pair at home, somebody who breaks it, and what its nodes decided."""
 
-    def __init__(self, seed: int = 1, costs: Costs | None = None) -> None:
-        self.pair = Pair(seed=seed, costs=costs)
+    def __init__(
+        self, seed: int = 1, costs: Costs | None = None, config: Config | None = None
+    ) -> None:
+        self.pair = Pair(config, seed=seed, costs=costs)
         self.operator = Operator(self.pair)
         self.steps: list[Stepped] = []
         self.pair.start()
@@ -266,3 +269,53 @@ def test_a_node_that_starts_is_initializing_until_its_first_decision_is_durable(
     told.until(lambda: told.state(A) is State.IDLE)
     assert [at_s for at_s in sent if stopped_s <= at_s < told.srm(A).life.now_s - 1] == []
     told.until(lambda: flow.done)
+
+
+SLOW_START = Costs(service_start_s=20.0)
+"""Longer than the delay of `impatient`, and within the limit of a start (30 s)."""
+
+
+def impatient(delay_s: float = 5.0) -> Config:
+    config = cisco_defaults()
+    services = dataclasses.replace(config.services, critical_service_delay_s=delay_s)
+    return dataclasses.replace(config, services=services)
+
+
+def test_services_that_start_slowly_do_not_fail_over_a_node_at_its_first_start() -> None:
+    """The delay was over before the services were up: Initializing -> Failing Over, or both in
+    Running in Failed Mode, though each start was within its limit."""
+    told = Told(costs=SLOW_START, config=impatient())
+    told.do("reboot node a")
+    told.until(lambda: told.state(A) is State.NORMAL and told.state(B) is State.NORMAL)
+    passed = {step.result.node.state for step in told.steps}
+    assert passed <= {State.NORMAL, State.INITIALIZING}
+
+
+def test_a_service_that_is_started_before_the_delay_is_over_is_waited_for() -> None:
+    told = Told(costs=SLOW_START, config=impatient())
+    told.do("kill service Cisco SIP Proxy on a")
+    told.run_s(3)
+    told.do("start service Cisco SIP Proxy on a")
+    told.run_s(60)
+    assert not [step for step in told.steps if step.changes_state]
+
+
+def test_a_service_that_nobody_starts_fails_the_node_over_when_the_delay_is_over() -> None:
+    """Also beside one whose start is under way."""
+    told = Told(costs=SLOW_START, config=impatient())
+    told.do("kill service Cisco XCP Router on a")
+    died_s = told.pair.now_s
+    told.do("kill service Cisco SIP Proxy on a")
+    told.operator.begin(verb("start service Cisco SIP Proxy on a"))
+    told.until(lambda: told.state(A) is not State.NORMAL)
+    assert told.pair.now_s < died_s + 5 + 2
+
+
+def test_a_start_that_fails_after_the_delay_fails_the_node_over_at_once() -> None:
+    told = Told(costs=SLOW_START, config=impatient())
+    told.do("block service Cisco SIP Proxy on a")
+    told.do("kill service Cisco SIP Proxy on a")
+    died_s = told.pair.now_s
+    told.operator.begin(verb("start service Cisco SIP Proxy on a"))
+    told.until(lambda: told.state(A) is not State.NORMAL)
+    assert died_s + 20 <= told.pair.now_s < died_s + 20 + 2
