@@ -20,6 +20,8 @@ from srmd.client import ClientError, Rejected
 from srmd.core.node import Node
 from srmd.core.transitions import step
 from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, processes_of
+from srmd.lab.records.reading import read
+from srmd.lab.records.timeline import timeline
 from srmd.wire.journal import Beats, Decided, Known, entry_from_json
 from tests.real.conftest import NORMAL, USERS, Story, records
 
@@ -282,6 +284,30 @@ def test_the_journal_replays_to_the_same_transitions(story: Story) -> None:
                 case other:
                     assert isinstance(other, Beats)
     assert replayed > 50
+
+
+def test_the_time_line_of_stopped_nodes_shows_no_split_brain(story: Story) -> None:
+    """SIGTERM and an announced shutdown leave `srm.stopped` in the log as well; it was drawn as
+    "SRM stopped", and after the take-over the users as served by BOTH nodes."""
+    began_s = time.monotonic()
+    assert story.x.go_down() == 0
+    story.reaches(None, "Running in Backup Mode/Peer Reboot")
+    story.x.start()
+    comes_home(story)
+    assert story.x.terminate() == 0
+    story.reaches(None, "Running in Backup Mode/Peer Down")
+    assert story.y.terminate() == 0
+    story.y.start()
+    story.x.start()
+    comes_home(story)
+    records = read([story.x.folder, story.y.folder])
+    assert (records.damaged, records.foreign) == ([], []), "nothing else of a node's is read"
+    line = timeline(records)
+    seen = [bar for bar in line.bars if bar.to_s > line.at_s(began_s)]
+    assert not [bar for bar in seen if bar.kind == "users_both"]
+    off = [bar.lane for bar in seen if bar.kind == "off"]
+    assert off.count(f"node {story.x.id}") == 2
+    assert off.count(f"node {story.y.id}") == 1
 
 
 def test_nothing_secret_is_in_log_or_journal(story: Story) -> None:

@@ -10,13 +10,11 @@ from srmd.core.services import DATABASE_SERVICE, ServiceState
 from srmd.core.states import Health
 from srmd.core.texts import REASONS, Text, display
 from srmd.lab.records import words
+from srmd.lab.records.absence import Gone, absences
 from srmd.lab.records.history import History, Point, changed, row_of
 from srmd.lab.records.line import Bar, Mark, Timeline
 from srmd.shown import written
 
-SILENT_INTERVALS = 3.0
-"""A node that has noted nothing for so many intervals, and then starts, was down meanwhile."""
-GAP_MIN_S = 0.05
 LOGGED: Final = frozenset(
     {
         "alarm.srm_failed",
@@ -49,60 +47,37 @@ OF_THE_LOG: Final = frozenset({"ts", "mono_s", "level", "event", "node"})
 
 
 def draw_states(made: Timeline, history: History) -> None:
-    """A bar for each state and reason, and for each time without a word from the node."""
+    """A bar for each state and reason, and for each time without the node or its SRM."""
     lane = f"node {history.name}"
-    open_at: Point | None = None
-    for point in history.points:
+    gone = _gone(made, history)
+    begun = [one for n, one in enumerate(history.points) if n == 0 or one.boot or changed(one)]
+    ends = [made.at_s(history.common_s(one.at_s)) for one in begun[1:]] + [made.span_s]
+    for point, end_s in zip(begun, ends, strict=True):
         at_s = made.at_s(history.common_s(point.at_s))
-        if point.boot and open_at is not None:
-            _draw_boot(made, history, open_at, point)
-            open_at = point
-            continue
-        if open_at is None or changed(point):
-            if open_at is not None:
-                _draw_state(made, history, open_at, at_s)
-            open_at = point
+        _draw_state(
+            made, history, point, min([end_s, *(o.from_s for o in gone if o.from_s >= at_s)])
+        )
+        if point.boot and point is not begun[0]:
+            made.marks.append(Mark(lane, at_s, "start", words.SRM_STARTS, words.SRM_STARTS))
         if changed(point):
             made.marks.append(_transition(lane, point, at_s))
-    if open_at is None:
-        return
-    until_s = _until_s(made, history)
-    _draw_state(made, history, open_at, until_s)
-    if until_s < made.span_s:
-        made.bars.append(_off(lane, until_s, made.span_s))
+    made.bars += gone
 
 
-def _until_s(made: Timeline, history: History) -> float:
-    """When the node noted something last; the end of the line, if that was not long before it."""
-    silent_s = SILENT_INTERVALS * history.about.timers.keep_alive_interval_s
-    last_s = made.at_s(history.last_s)
-    return last_s if made.span_s - last_s > silent_s else made.span_s
-
-
-def _off(lane: str, from_s: float, to_s: float, *, only_srm: bool = False) -> Bar:
-    if only_srm:
-        text = words.SRM_OFF
-        return Bar(lane, from_s, to_s, "srm_off", text, words.SRM_OFF_TIP, text)
-    return Bar(lane, from_s, to_s, "off", words.OFF, words.OFF_TIP, words.OFF_SHORT)
-
-
-def _draw_boot(made: Timeline, history: History, was: Point, boot: Point) -> None:
-    """SRM starts again: until its last word it was what it was."""
-    lane = f"node {history.name}"
-    at_s = made.at_s(history.common_s(boot.at_s))
-    before = [point for point in history.points if point.at_s < boot.at_s]
-    beats = [one.at_s for one in history.beats if one.at_s < boot.at_s]
-    last_s = made.at_s(history.common_s(max([before[-1].at_s, *beats[-1:]])))
-    stopped = [
-        made.at_s(history.common_s(float(one.fields["mono_s"])))
-        for one in history.log
-        if one.event == "srm.stopped" and float(one.fields["mono_s"]) < boot.at_s
+def _gone(made: Timeline, history: History) -> list[Bar]:
+    """A bar for each absence."""
+    return [
+        Bar(
+            f"node {history.name}",
+            made.at_s(one.from_s),
+            made.at_s(one.to_s),
+            one.gone.value,
+            words.GONE[one.gone],
+            words.GONE_TIP[one.gone],
+            words.GONE_SHORT[one.gone],
+        )
+        for one in absences(history, made.end_s)
     ]
-    only_srm = bool(stopped) and stopped[-1] >= last_s - GAP_MIN_S
-    _draw_state(made, history, was, last_s)
-    if at_s - last_s > GAP_MIN_S:
-        made.bars.append(_off(lane, last_s, at_s, only_srm=only_srm))
-    made.marks.append(Mark(lane, at_s, "start", words.SRM_STARTS, words.SRM_STARTS))
 
 
 def _draw_state(made: Timeline, history: History, point: Point, to_s: float) -> None:
@@ -143,22 +118,31 @@ def _transition(lane: str, point: Point, at_s: float) -> Mark:
 def draw_services(made: Timeline, history: History) -> None:
     """What SRM saw of all critical services together, and each service that did not just run.
 
-    Services end with their node, so there is nothing where `draw_states` found no word from it.
+    Services end with their node; what SRM sees of them ends with SRM.
     """
     lane = f"services {history.name}"
-    offs = [bar for bar in made.bars if bar.lane == f"node {history.name}" and bar.kind == "off"]
-    bars = _health_bars(made, history, lane)
-    for name, changes in _service_changes(history).items():
+    gone = _gone(made, history)
+    offs = [bar for bar in gone if bar.kind != Gone.SRM.value]
+    made.bars += [part for bar in _health_bars(made, history, lane) for part in _without(bar, gone)]
+    for name, changes in service_changes(history).items():
         drawn = [(made.at_s(at_s), state) for at_s, state in changes]
-        ends = [at_s for at_s, _ in drawn[1:]] + [_until_s(made, history)]
+        ends = [at_s for at_s, _ in drawn[1:]] + [made.span_s]
         of_service = [
-            _service(lane, name, at_s, to_s, state)
+            _service(lane, name, *_in_its_life(at_s, to_s, offs), state)
             for (at_s, state), to_s in zip(drawn, ends, strict=True)
         ]
         seen = [bar for bar in of_service if bar.within(made.span_s) is not None]
         if any(bar.text.en != ServiceState.STARTED.value for bar in seen):
-            bars += seen
-    made.bars += [part for bar in bars for part in _without(bar, offs)]
+            made.bars += seen
+
+
+def _in_its_life(at_s: float, to_s: float, offs: list[Bar]) -> tuple[float, float]:
+    """From a record to the next, at most until the node ends: its services end with it.
+
+    A record while the node was off is of the start at its end.
+    """
+    from_s = max([at_s, *(off.to_s for off in offs if off.from_s <= at_s < off.to_s)])
+    return from_s, min([to_s, *(off.from_s for off in offs if off.from_s > from_s)])
 
 
 def _health_bars(made: Timeline, history: History, lane: str) -> list[Bar]:
@@ -172,14 +156,14 @@ def _health_bars(made: Timeline, history: History, lane: str) -> list[Bar]:
                 bars.append(_health(lane, since_s, at_s, known))
             since_s, known = at_s, now
     if known is not None:
-        bars.append(_health(lane, since_s, _until_s(made, history), known))
+        bars.append(_health(lane, since_s, made.span_s, known))
     return bars
 
 
-def _without(bar: Bar, offs: list[Bar]) -> list[Bar]:
+def _without(bar: Bar, gone: list[Bar]) -> list[Bar]:
     """The parts of the bar that are not within these."""
     parts = [bar]
-    for off in offs:
+    for off in gone:
         parts = [
             piece
             for part in parts
@@ -205,7 +189,8 @@ def _health(lane: str, from_s: float, to_s: float, known: tuple[Health, bool]) -
     return Bar(lane, from_s, to_s, kind, text, tip, text)
 
 
-def _service_changes(history: History) -> dict[str, list[tuple[float, str]]]:
+def service_changes(history: History) -> dict[str, list[tuple[float, str]]]:
+    """The states of each service by the log, on the common clock."""
     found: dict[str, list[tuple[float, str]]] = {}
     for record in history.log:
         at_s = history.common_s(float(record.fields["mono_s"]))

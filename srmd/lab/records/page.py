@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from srmd.core.states import OWN_STATES
 from srmd.core.texts import STATES, Language
 from srmd.lab.records import words
+from srmd.lab.records.absence import Gone
 from srmd.lab.records.line import Timeline
 
+ABSENT: Final = frozenset(gone.value for gone in Gone)
 PAYLOAD = "/*PAYLOAD*/"
 """Where the page takes its figures."""
 
@@ -38,10 +40,7 @@ def as_json(line: Timeline) -> str:
 def as_html(line: Timeline) -> str:
     """A whole page: no address outside of it is named."""
     legend = [{"kind": state.name.lower(), "text": asdict(STATES[state])} for state in OWN_STATES]
-    legend += [
-        {"kind": "off", "text": asdict(words.OFF)},
-        {"kind": "srm_off", "text": asdict(words.SRM_OFF)},
-    ]
+    legend += [{"kind": gone.value, "text": asdict(text)} for gone, text in words.GONE.items()]
     linked = any(bar.lane.startswith("link ") for bar in line.bars)
     payload = json.dumps({**as_plain(line), "legend": legend, "linked": linked}, ensure_ascii=False)
     page = files("srmd.lab.records").joinpath("page.html").read_text(encoding="utf-8")
@@ -56,7 +55,7 @@ def as_text(line: Timeline, language: Language) -> str:
     rows += [
         (bar.from_s, bar.lane, f"{bar.text.say(language)} ({bar.to_s - bar.from_s:.3f} s)")
         for bar in line.bars
-        if not bar.lane.startswith(("node ", "story")) or bar.kind in {"off", "srm_off"}
+        if not bar.lane.startswith(("node ", "story")) or bar.kind in ABSENT
     ]
     rows += _lost(line)
     head = [f"{line.title.say(language)}: {line.began.isoformat(timespec='milliseconds')}"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from srmd.store.nodestate import NODE_FILE
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.journal import Entry, entry_from_json, is_entry
 
@@ -136,7 +137,8 @@ def _groups(paths: Iterable[Path]) -> list[list[Path]]:
                 continue
             seen.add(file.resolve())
             older = file.with_name(file.name + ROTATED)
-            groups.append([older, file] if older.is_file() else [file])
+            rotated = older.is_file() and not _is_whole(file)
+            groups.append([older, file] if rotated else [file])
     if len(groups) > FILES_MAX:
         raise Unusable(f"{len(groups)} files; name folders with at most {FILES_MAX}")
     return groups
@@ -146,10 +148,9 @@ def _files_of(path: Path) -> list[Path]:
     """A file and what stands beside it: the journal of a log, the log of a state folder, the folder
     of a play."""
     if path.is_dir():
-        inside = sorted([*path.rglob("*.jsonl"), *path.rglob("*.json")])
+        found = [*path.rglob("*.jsonl"), *path.rglob("*.json")]
+        inside = sorted(file for file in found if not _is_of_a_node(file))
         beside = [path.with_name("log.jsonl"), path.with_name(path.name + ".json")]
-        if (path / JOURNAL_NAME).is_file():  # of a running node: it holds other files as well
-            inside = [path / JOURNAL_NAME, *sorted(path.glob("log.jsonl"))]
         return [*inside, *(file for file in beside if file.is_file())]
     if not path.exists():
         raise Unusable(f"{path}: there is no such file or folder")
@@ -163,11 +164,24 @@ def _files_of(path: Path) -> list[Path]:
     return [path, *(file for file in beside if file.is_file())]
 
 
+def _is_of_a_node(file: Path) -> bool:
+    """A file of a node that is no record: its memory, and what else lies beside its journal."""
+    if file.name == NODE_FILE:
+        return True
+    kept = file.name.startswith(JOURNAL_NAME) or file.suffix == ".jsonl"
+    return not kept and (file.parent / JOURNAL_NAME).is_file()
+
+
+def _is_whole(file: Path) -> bool:
+    """One object, on as many lines as it likes; the older half of such a file is one, too."""
+    return ".json" in (file.suffix, Path(file.name.removesuffix(ROTATED)).suffix)
+
+
 # ---------------------------------------------------------------------------- what a line is
 
 
 def _read_file(file: Path, found: Records, journal: list[Item], proxy: list[Record]) -> None:
-    if file.suffix == ".json":
+    if _is_whole(file):
         _read_whole(file, found)
         return
     for place, text in _lines(file):

@@ -31,21 +31,36 @@ from srmd.core.handbook import Match
 from srmd.core.node import Node
 from srmd.core.states import Health, State
 from srmd.core.texts import UI, Language, Text
+from srmd.lab.records.absence import Gone
 from srmd.lab.records.history import row_of
 from srmd.shown import written
 
-OFF: Final = Text("no word from the node", "記録なし")
-OFF_TIP: Final = Text(
-    "The node noted nothing: its process did not run.",
-    "ノードの記録がありません。プロセスが動作していませんでした。",
-)
-SRM_OFF: Final = Text("SRM stopped", "SRM 停止中")
-SRM_OFF_TIP: Final = Text(
-    "SRM did not run; services and sessions ran on.",
-    "SRM だけが停止し、サービスとセッションは動作を続けました。",
-)
+GONE: Final[dict[Gone, Text]] = {
+    Gone.SRM: Text("SRM stopped", "SRM 停止"),
+    Gone.NODE: Text("node stopped", "ノード停止"),
+    Gone.SILENT: Text("no record of the node", "記録なし"),
+}
+"""Why there is no state of a node."""
+GONE_SHORT: Final[dict[Gone, Text]] = {
+    Gone.SRM: Text("SRM off", "SRM 停止"),
+    Gone.NODE: Text("off", "停止"),
+    Gone.SILENT: Text("?", "?"),
+}
+GONE_TIP: Final[dict[Gone, Text]] = {
+    Gone.SRM: Text(
+        "SRM did not run. The services of the node and the sessions of its users ran on.",
+        "SRM だけが停止していました。ノードのサービスとユーザのセッションは継続しました。",
+    ),
+    Gone.NODE: Text(
+        "The node was stopped, shut down or rebooted. Its services did not run.",
+        "ノードは停止、シャットダウン、またはリブートされました。サービスは停止していました。",
+    ),
+    Gone.SILENT: Text(
+        "The node noted nothing. Its process did not run, or its log is not in these records.",
+        "ノードの記録がありません。プロセスの停止中か、そのログがこの記録に含まれていません。",
+    ),
+}
 SRM_STARTS: Final = Text("SRM starts", "SRM 開始")
-OFF_SHORT: Final = Text("off", "停止")
 SHORT: Final[dict[State, Text]] = {
     State.UNKNOWN: Text("Unknown", "不明"),
     State.INITIALIZING: Text("Init", "初期"),

@@ -84,3 +84,27 @@ def test_no_file_is_read_twice(folder: Path) -> None:
     once = read([folder])
     again = read([folder, folder / "node-a", folder / "node-a" / "log.jsonl", folder])
     assert len(once.files) == len(again.files)
+
+
+def test_what_else_a_node_keeps_is_no_record(tmp_path: Path) -> None:
+    """`srmd why FOLDER` told of 2 damaged and 56 foreign lines: those of state/node.json.1."""
+    pair = Written(tmp_path).begin()
+    pair.beat("a", 1.0).beat("b", 1.0)
+    state = pair.a.folder / "state"
+    for name in ("node.json", "node.json.1", "other.json", "node.json.tmp"):
+        (state / name).write_text('{\n "schema": 1,\n "memory": {}\n}\n')
+    (pair.b.folder / "state" / "journal.jsonl").rename(pair.b.folder / "state" / "away")
+    (pair.b.folder / "state" / "node.json").write_text("{}")
+    for folder in (tmp_path, pair.a.folder, state):
+        found = read([folder])
+        assert (found.damaged, found.foreign) == ([], [])
+        assert [file.name for file in found.files if file.suffix != ".jsonl"] == []
+
+
+@pytest.mark.parametrize("name", ["node.json", "node.json.1"])
+def test_a_file_that_is_one_object_is_one_foreign_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{\n "schema": 1,\n "memory": {}\n}\n')
+    found = read([tmp_path / name])
+    assert [str(one) for one in found.foreign] == [
+        f"{tmp_path / name}:1: neither a play nor its stage"
+    ]

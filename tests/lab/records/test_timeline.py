@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from srmd.cli import Exit, main
-from srmd.core.events import PeerDown, UsersMoved
+from srmd.core.events import PeerDown, PeerLeft, UsersMoved
 from srmd.core.node import Node
+from srmd.core.states import Health
 from srmd.lab.records.cutting import since
 from srmd.lab.records.line import Timeline
 from srmd.lab.records.page import as_html, as_plain, as_text
@@ -112,7 +113,7 @@ def test_a_node_that_was_killed_says_no_word_until_it_starts(tmp_path: Path) -> 
     pair.a.begin(6.0, Node(op=10))
     pair.beat("b", 6.1)
     line = timeline(read([tmp_path]))
-    assert (1.002, 6.0, "no word from the node") in bars(line, "node a")
+    assert (1.002, 6.0, "no record of the node") in bars(line, "node a")
     assert (1.002, 6.0, "users of a: served by nobody") in bars(line, "users a")
 
 
@@ -125,6 +126,75 @@ def test_only_srm_that_was_stopped_is_told_apart(tmp_path: Path) -> None:
     line = timeline(read([tmp_path]))
     assert (1.002, 6.0, "SRM stopped") in bars(line, "node a")
     assert all(text == "users of a: served by a" for _, _, text in bars(line, "users a"))
+
+
+def a_node_that_is_stopped(folder: Path, *, reboots: bool) -> Timeline:
+    """Node a is ordered to stop at 1.1 s, as SIGTERM or an announced reboot does; b takes over at
+    5.9 s; a starts again at 8 s."""
+    pair = Written(folder).begin()
+    pair.a.tell(0.1, "node.started").tell(0.1, "service.changed", service="S", state="STARTED")
+    pair.beat("a", 1.0).beat("b", 1.0)
+    if reboots:
+        pair.b.take(1.05, PeerLeft())
+    pair.a.tell(1.1, "srm.stopped")
+    pair.a.tell(1.2, "service.changed", service="S", state="STOPPED")
+    pair.a.tell(1.3, "database.failed").tell(1.4, "node.stopped")
+    if reboots:
+        pair.a.tell(1.4, "node.rebooting")
+    else:
+        pair.b.take(5.5, PeerDown())
+    pair.b.take(5.9, UsersMoved(pair.b.node.op))
+    pair.a.begin(8.0, Node(op=10, health=Health.SERVICE_DOWN)).tell(8.0, "srm.started").tell(
+        8.1, "node.started"
+    )
+    pair.a.tell(8.2, "service.changed", service="S", state="STARTED")
+    pair.beat("b", 9.0)
+    return timeline(read([folder]))
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_node_that_was_stopped_serves_no_user_and_runs_no_service(
+    tmp_path: Path, reboots: bool
+) -> None:
+    """A new user saw "served by BOTH nodes" after SIGTERM and after each announced reboot: the
+    record `srm.stopped`, which an ordered stop of the node leaves too, was read as "SRM alone"."""
+    line = a_node_that_is_stopped(tmp_path, reboots=reboots)
+    assert (1.4, 8.0, "node stopped") in bars(line, "node a")
+    assert [said for _, _, said in bars(line, "users a")] == [
+        "users of a: served by a",
+        "users of a: served by nobody",
+        "users of a: served by b",
+    ]
+    assert bars(line, "services a / S") == [
+        (0.1, 1.2, "STARTED"),
+        (1.2, 1.4, "STOPPED"),
+        (8.2, pytest.approx(9.002, abs=0.001), "STARTED"),
+    ]
+    assert bars(line, "services a / A Cisco DB") == [(1.3, 1.4, "STOPPED")]
+
+
+def test_a_line_that_ends_while_both_nodes_are_stopped_has_no_users_served(tmp_path: Path) -> None:
+    pair = Written(tmp_path).begin()
+    pair.beat("a", 1.0).beat("b", 1.0)
+    for one, at_s in ((pair.a, 1.1), (pair.b, 1.2)):
+        one.tell(at_s, "srm.stopped").tell(at_s + 0.01, "node.stopped")
+    pair.b.tell(9.0, "config.warning")
+    line = timeline(read([tmp_path]))
+    assert bars(line, "users a")[-1] == (1.11, 9.0, "users of a: served by nobody")
+    assert bars(line, "users b")[-1][2] == "users of b: served by nobody"
+    assert bars(line, "services a")[-1][1] == 1.002, "what SRM saw ends with SRM"
+
+
+def test_a_service_that_ends_while_srm_is_stopped_ends_the_serving(tmp_path: Path) -> None:
+    pair = Written(tmp_path).begin()
+    pair.beat("a", 1.0).beat("b", 1.0)
+    pair.a.tell(1.1, "srm.stopped")
+    pair.a.tell(2.0, "service.changed", service="M", state="STOPPED", critical=False)
+    pair.a.tell(3.0, "service.changed", service="S", state="STOPPED", critical=True)
+    pair.a.begin(6.0)
+    pair.beat("b", 6.1)
+    line = timeline(read([tmp_path]))
+    assert (0.0, 3.0, "users of a: served by a") in bars(line, "users a")
 
 
 def test_one_node_alone_has_a_line_too(tmp_path: Path) -> None:
