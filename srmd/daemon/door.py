@@ -2,7 +2,16 @@
 
 A connection counts from its first packet to its end, a handshake that never ends included, so that
 whoever opens many and says little is bounded before anything is read.  What is refused costs one
-answer and no task.  The bounds are ours.
+answer and no task.
+
+A full port must not stay closed to administrators for as long as strangers like.  So a newcomer
+takes the place of the connection whose last request began longest ago:
+
+- of the source that has the most, when the newcomer's source has fewer;
+- of its own source, when that request began STALLED_S ago or more.
+
+A connection on which a request of an administrator or of the peer is under way keeps its place.
+The bounds are ours.
 """
 
 from __future__ import annotations
@@ -10,23 +19,63 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from collections import Counter
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 CONNECTIONS_MAX = 128
 CONNECTIONS_PER_SOURCE_MAX = 64
 """An address; of IPv6 its /64, which one host has for itself."""
+STALLED_S = 1.0
+"""A connection that has begun no request for so long gives way to a newcomer of its own source."""
 HANDSHAKE_S = 5.0
 """How long a TLS handshake may take."""
 GOODBYE_S = 2.0
 """How long the other side may take to agree that an encrypted connection ends."""
 IPV6_HOST_BITS = 64
 
-Left = Callable[[], None]
-Enter = Callable[[Left], asyncio.Protocol]
-"""Makes the protocol of a connection that came in; it says `Left` when the connection is lost."""
 Context = Callable[[], ssl.SSLContext | None]
 OnRefused = Callable[[str, str], None]
+
+
+class Visit:
+    """One connection that is inside."""
+
+    __slots__ = ("_door", "_kept_count", "asked_s", "source", "transport")
+
+    def __init__(self, door: Door, transport: asyncio.Transport, source: str) -> None:
+        self._door = door
+        self._kept_count = 0
+        self.transport = transport
+        """As it was accepted, below TLS."""
+        self.source = source
+        self.asked_s = time.monotonic()
+        """When it came in, or its last request began."""
+
+    @property
+    def may_end(self) -> bool:
+        return not self._kept_count
+
+    def asks(self) -> None:
+        """A request begins."""
+        self.asked_s = time.monotonic()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """A request is under way that no newcomer may cut short."""
+        self._kept_count += 1
+        try:
+            yield
+        finally:
+            self._kept_count -= 1
+
+    def left(self) -> None:
+        """The connection is lost.  Safe to say twice."""
+        self._door.let_out(self)
+
+
+Enter = Callable[[Visit], asyncio.Protocol]
+"""Makes the protocol of a connection that came in; it says `left` when the connection is lost."""
 
 
 class Door:
@@ -39,6 +88,7 @@ class Door:
         *,
         connections_max: int,
         per_source_max: int,
+        stalled_s: float,
         handshake_s: float,
         context: Context,
         on_refused: OnRefused,
@@ -52,41 +102,84 @@ class Door:
         self.full = full
         self._connections_max = connections_max
         self._per_source_max = per_source_max
+        self._stalled_s = stalled_s
         self._handshake_s = handshake_s
         self.context = context
         self._on_refused = on_refused
-        self._inside: Counter[str] = Counter()
+        self._inside: dict[str, set[Visit]] = {}
+        """By source; no source is without a visit."""
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def __call__(self) -> asyncio.Protocol:
         return _Visitor(self)
 
     def close(self) -> None:
-        """No handshake goes on."""
+        """No handshake goes on, and what was accepted a moment ago does not get in."""
+        self._closed = True
         for handshake in self._handshakes:
             handshake.cancel()
 
-    def has_room(self, source: str) -> bool:
-        inside = self._inside
-        return inside.total() < self._connections_max and inside[source] < self._per_source_max
+    def empty(self) -> None:
+        """End all connections, also those on which an answer waits to be read."""
+        for visit in [visit for visits in self._inside.values() for visit in visits]:
+            self._end(visit)
 
-    def let_in(self, transport: asyncio.Transport, source: str) -> None:
-        self._inside[source] += 1
+    def let_in(self, transport: asyncio.Transport, source: str) -> bool:
+        """Whether there is room, or could be made."""
+        if self._closed:
+            return False
+        if not self._has_room(source) and not self._make_room(source):
+            return False
+        visit = Visit(self, transport, source)
+        self._inside.setdefault(source, set()).add(visit)
         context = self.context()
         if context is None:
-            protocol = self._enter(lambda: self._left(source))
+            protocol = self._enter(visit)
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
-            return
+            return True
         transport.pause_reading()  # what comes before the handshake listens must not be lost
-        handshake = asyncio.create_task(self._shake_hands(transport, source, context))
+        handshake = asyncio.create_task(self._shake_hands(visit, context))
         self._handshakes.add(handshake)
         handshake.add_done_callback(self._handshakes.discard)
+        return True
 
-    async def _shake_hands(
-        self, transport: asyncio.Transport, source: str, context: ssl.SSLContext
-    ) -> None:
-        protocol = self._enter(lambda: self._left(source))
+    def let_out(self, visit: Visit) -> None:
+        visits = self._inside.get(visit.source, set())
+        visits.discard(visit)
+        if not visits:
+            self._inside.pop(visit.source, None)
+
+    def _has_room(self, source: str) -> bool:
+        total = sum(map(len, self._inside.values()))
+        return total < self._connections_max and self._count(source) < self._per_source_max
+
+    def _count(self, source: str) -> int:
+        return len(self._inside.get(source, ()))
+
+    def _make_room(self, source: str) -> bool:
+        """End the connection that has to give way to a newcomer; whether there was one."""
+        largest = max(self._inside, key=self._count, default=source)
+        is_full = self._count(source) >= self._per_source_max
+        if is_full or self._count(largest) <= self._count(source):
+            until_s = time.monotonic() - self._stalled_s
+            visits = {visit for visit in self._inside.get(source, ()) if visit.asked_s <= until_s}
+        else:
+            visits = self._inside[largest]
+        yielding = [visit for visit in visits if visit.may_end]
+        if not yielding:
+            return False
+        self._end(min(yielding, key=lambda visit: visit.asked_s))
+        return True
+
+    def _end(self, visit: Visit) -> None:
+        self.let_out(visit)
+        visit.transport.abort()
+
+    async def _shake_hands(self, visit: Visit, context: ssl.SSLContext) -> None:
+        protocol = self._enter(visit)
+        transport = visit.transport
         try:
             encrypted = await asyncio.get_running_loop().start_tls(
                 transport,
@@ -97,23 +190,18 @@ class Door:
                 ssl_shutdown_timeout=GOODBYE_S,
             )
         except OSError as failed:  # of ssl, of the network, or late
-            self._left(source)
+            visit.left()
             transport.abort()
-            self._on_refused(source, _why(failed))
+            self._on_refused(visit.source, _why(failed))
             return
         except BaseException:
-            self._left(source)
+            visit.left()
             transport.abort()
             raise
         if encrypted is None or encrypted.is_closing():
-            self._left(source)
+            visit.left()
             return
         protocol.connection_made(encrypted)
-
-    def _left(self, source: str) -> None:
-        self._inside[source] -= 1
-        if not self._inside[source]:
-            del self._inside[source]
 
 
 class _Visitor(asyncio.Protocol):
@@ -125,8 +213,7 @@ class _Visitor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         source = source_of(transport.get_extra_info("peername"))
-        if self._door.has_room(source):
-            self._door.let_in(transport, source)
+        if self._door.let_in(transport, source):
             return
         if self._door.context() is not None:
             transport.abort()

@@ -4,8 +4,9 @@ What is answered where stands in `routes`; here is how a request gets there, and
 for all of them:
 
 - Every error is JSON in one shape, whoever found it: a handler, aiohttp or the parser.
-- Nothing is unbounded: not headers or bodies, not the time a body takes, not idle or open
-  connections, not closing.
+- Nothing is unbounded: not headers or bodies, not the time that a body takes to arrive or an
+  answer to be read, not idle or open connections, not the requests that begin in one pass of the
+  loop, not closing.
 - Where a token is configured, whatever changes something needs it.  Without one (config.py allows
   that on loopback only) any program of this machine may command, but no web page in its browser:
   the Host must be local (a page cannot rebind its name to us) and an Origin must be our own.
@@ -31,10 +32,11 @@ from srmd.daemon.door import (
     CONNECTIONS_MAX,
     CONNECTIONS_PER_SOURCE_MAX,
     HANDSHAKE_S,
+    STALLED_S,
     Context,
     Door,
-    Left,
     OnRefused,
+    Visit,
 )
 from srmd.daemon.facade import Facade
 from srmd.daemon.openapi import Access, Answer, Body, Call, Route
@@ -48,6 +50,10 @@ IDLE_S = 15.0
 """How long a connection may be without a complete request, the first one included."""
 BODY_S = 10.0
 """How long a body may take to arrive."""
+ANSWER_S = 10.0
+"""How long the other side may take to read an answer."""
+BEGUN_AT_ONCE = 4
+"""Requests that begin in one pass of the loop, so that a flood of them delays no heartbeat."""
 CLOSE_S = 2.0
 """How long requests under way may take when the server closes; cancelled ones as long again."""
 LINGER_S = 1.0
@@ -106,6 +112,7 @@ class Listener:
         self._listening.close()
         self._door.close()
         await self._runner.cleanup()
+        self._door.empty()
 
 
 def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> web.Application:
@@ -113,6 +120,15 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
 
     `on_error(request, traceback)` hears of every mistake in our own code; the client sees a 500.
     """
+
+    beginning = asyncio.Semaphore(BEGUN_AT_ONCE)
+
+    @web.middleware
+    async def take_turns(request: web.Request, handler: Next) -> web.StreamResponse:
+        _visit(request).asks()
+        async with beginning:
+            await asyncio.sleep(0)  # the others of the loop have their turn
+        return await handler(request)
 
     @web.middleware
     async def answer_errors(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -136,7 +152,7 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
             _refuse_foreign_pages(request, facade.config.control)
         return await handler(request)
 
-    app = web.Application(middlewares=[answer_errors, keep_pages_out])
+    app = web.Application(middlewares=[take_turns, answer_errors, keep_pages_out])
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _serving(route, facade, body_s))
     return app
@@ -151,9 +167,11 @@ async def serve(
     on_refused: OnRefused = lambda _source, _why: None,
     connections_max: int = CONNECTIONS_MAX,
     per_source_max: int = CONNECTIONS_PER_SOURCE_MAX,
+    stalled_s: float = STALLED_S,
     handshake_s: float = HANDSHAKE_S,
     idle_s: float = IDLE_S,
     linger_s: float = LINGER_S,
+    answer_s: float = ANSWER_S,
 ) -> Listener:
     """Listen.  Raises PortBusy, or CannotListen when the address is not one of ours.
 
@@ -166,9 +184,10 @@ async def serve(
     server = runner.server
     assert server is not None, "set up just now"
 
-    def connection(left: Left) -> asyncio.Protocol:
+    def connection(visit: Visit) -> asyncio.Protocol:
         return _Connection(
-            left,
+            visit,
+            answer_s,
             server,
             loop=loop,
             keepalive_timeout=idle_s,
@@ -185,6 +204,7 @@ async def serve(
         _full(),
         connections_max=connections_max,
         per_source_max=per_source_max,
+        stalled_s=stalled_s,
         handshake_s=handshake_s,
         context=context,
         on_refused=on_refused,
@@ -204,17 +224,43 @@ async def serve(
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, answering what is not HTTP in our shape and without a traceback."""
+    """aiohttp's connection, with a bound on how long an answer may wait to be read.
 
-    __slots__ = ("_on_left",)
+    What is not HTTP it answers in our shape and without a traceback.
+    """
 
-    def __init__(self, left: Left, *args: Any, **kwargs: Any) -> None:
+    __slots__ = ("_answer_s", "_giving_up", "visit")
+
+    def __init__(self, visit: Visit, answer_s: float, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._on_left = left
+        self.visit = visit
+        self._answer_s = answer_s
+        self._giving_up: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        # Writing pauses as soon as the kernel does not take all, not only when much is left: else
+        # the rest of an answer could wait for its reader without end.  (0 would stop Python's TLS.)
+        transport.set_write_buffer_limits(high=1, low=0)
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._giving_up = self._loop.call_later(self._answer_s, self.visit.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._cancel_giving_up()
+        super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._on_left()
+        self._cancel_giving_up()
+        self.visit.left()
         super().connection_lost(exc)
+
+    def _cancel_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
     def handle_error(
         self,
@@ -237,6 +283,12 @@ def _full() -> bytes:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _visit(request: web.Request) -> Visit:
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "made by serve"
+    return connection.visit
 
 
 def _serving(route: Route, facade: Facade, body_s: float) -> Next:
@@ -263,7 +315,10 @@ def _serving(route: Route, facade: Facade, body_s: float) -> Next:
             fields=fields,
             body=body,
         )
-        return _respond(await route.handler(call))
+        if route.access is Access.OPEN:
+            return _respond(await route.handler(call))
+        with _visit(request).kept():
+            return _respond(await route.handler(call))
 
     return serve_request
 

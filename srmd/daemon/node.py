@@ -166,6 +166,7 @@ class ServerNode:
         self._last_machine = remembered_node(self.memory)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
+        self._listing = asyncio.Lock()
         self._database_was_ok: bool | None = None
         self._powered_on = False
         self._restarting: asyncio.Task[None] | None = None
@@ -688,7 +689,9 @@ class ServerNode:
             ]
             return {"users": rows, "next": rows[-1]["user_id"] if page.more and rows else None}
 
-        return await self._with_database(listed, "users listed")
+        # One at a time, so that listings never queue up before the moves of a failover.
+        async with self._listing:
+            return await self._with_database(listed, "users listed")
 
     async def import_users(self, csv: bytes) -> Outcome:
         def imported(database: UserDatabase) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from srmd.daemon.schemas import (
 )
 from srmd.daemon.strict_json import Schema
 from srmd.store.database import AssignmentMode
+from srmd.wire.codec import dump_json
 from srmd.wire.control import MAX_BODY_BYTES as CONTROL_BYTES_MAX
 
 JSON_BYTES_MAX = 1024 * 1024
@@ -80,7 +81,7 @@ async def get_health(call: Call) -> Answer:
 
 
 async def get_document(_call: Call) -> Answer:
-    return Answer(200, DOCUMENT)
+    return Answer(200, _DOCUMENT_JSON)
 
 
 async def act(call: Call) -> Answer:
@@ -424,3 +425,5 @@ ROUTES: tuple[Route, ...] = (
 )
 
 DOCUMENT = document(ROUTES, SCHEMAS, version=__version__)
+_DOCUMENT_JSON = dump_json(DOCUMENT)
+"""Encoded once: whoever asks for it often must not cost the loop its time."""

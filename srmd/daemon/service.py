@@ -15,9 +15,10 @@ import re
 import sys
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from srmd.core.services import COMMANDED_OUT_OF_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon.guarded import KILL_S, GuardedProcess, SpawnFailed, python
@@ -33,6 +34,9 @@ SETTLE_S = 0.1
 """A command that nobody can ask counts as started when it has lived for this long."""
 FAILURES_MIN = 2
 """Failed health checks before a service counts as hung: one may fail because we were suspended."""
+LOOKS = 10
+"""Looks for the answer to a health check.  The loop makes each of them itself, so while it stands
+(a flood at the ports, a suspended process) the time of the service does not run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +311,7 @@ class Service:
             command, run_dir=self._run_dir, log=self._run_dir / f"{self.slug}.health.log"
         )
         try:
-            await check.ends_within(self._limits.health_interval_s)
-            return check.ended.done() and check.ended.result() == "exited with code 0"
+            return await asyncio.shield(check.ended) == "exited with code 0"
         finally:
             check.kill()
             await check.gone_within(KILL_S)
@@ -346,13 +349,19 @@ def slug(name: str) -> str:
     )
 
 
-async def _within(bound_s: float, question: Awaitable[bool]) -> bool:
-    """The answer; False when there is none."""
+async def _within(bound_s: float, question: Coroutine[Any, Any, bool]) -> bool:
+    """The answer; False when there is none in LOOKS equal parts of the time."""
+    asking = asyncio.create_task(question)
     try:
-        async with asyncio.timeout(bound_s):
-            return await question
-    except (OSError, SpawnFailed):  # TimeoutError is an OSError
+        for _ in range(LOOKS):
+            if (await asyncio.wait({asking}, timeout=bound_s / LOOKS))[0]:
+                return await asking
         return False
+    except (OSError, SpawnFailed):
+        return False
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)  # it leaves nothing behind
 
 
 async def _connect(folder: Path, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -473,7 +473,7 @@ async def test_answers_are_not_kept_by_caches_nor_guessed_at() -> None:
 
 
 async def test_a_connection_too_many_is_told_so() -> None:
-    async with running(connections_max=1) as api:
+    async with running(connections_max=1, stalled_s=60.0) as api:
         _, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
         got = await api.raw(GOOD_HEAD + b"\r\n")
         writer.close()

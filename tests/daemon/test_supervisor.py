@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -367,6 +368,20 @@ async def test_the_built_in_program_crashes_on_order(make: Make) -> None:
         client.connect(node.socket_path(ROUTER))
         client.sendall(b"crash\n")
         await node.becomes(ROUTER, STOPPED, "exited with code 70")
+
+
+async def test_a_loop_that_stands_is_not_the_failure_of_a_service(make: Make) -> None:
+    """A flood at the control port held the loop up, the answers of the services waited to be read,
+    and all services were killed as not answering: the peer took over from a node that was well."""
+    node = make(ServiceSpec(ROUTER), limits=replace(LIMITS, health_interval_s=0.2, health_s=0.4))
+    await node.services.start(ROUTER)
+    pid = node.pid(ROUTER)
+    for _ in range(8):
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop stands
+        await asyncio.sleep(0)
+    assert await node.answers(ROUTER)
+    assert node.pid(ROUTER) == pid
+    assert node.story(ROUTER) == [(STARTING, ""), (STARTED, "")]
 
 
 async def test_a_client_that_says_nothing_does_not_make_the_built_in_program_hang(

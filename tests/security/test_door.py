@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from srmd import tls
+from srmd.daemon import http
 from srmd.daemon.door import source_of
 from srmd.daemon.http import Listener, make_app, serve
 from tests.daemon.api import WITHIN_S, running
 from tests.daemon.fake_facade import FakeFacade
 from tests.security.certificates import authority, write
 
+NEVER_S = 600.0
+UNREAD = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+"""Asks for more than the buffers of two kernels hold."""
 HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -32,7 +38,7 @@ async def answered(port: int, source: str = "127.0.0.1") -> bytes:
 
 
 async def test_one_source_does_not_take_the_room_of_others() -> None:
-    async with running(per_source_max=2) as api:
+    async with running(per_source_max=2, stalled_s=NEVER_S) as api:
         port = api.listener.port
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         assert (await answered(port)).startswith(b"HTTP/1.1 503 ")
@@ -42,6 +48,89 @@ async def test_one_source_does_not_take_the_room_of_others() -> None:
         async with asyncio.timeout(WITHIN_S):
             while not (await answered(port)).startswith(b"HTTP/1.1 200 "):
                 pass  # until the server has seen that they are gone
+
+
+async def test_a_newcomer_takes_the_place_of_the_source_that_has_most() -> None:
+    """Two strangers could fill the port and shut an administrator out for as long as they liked."""
+    async with running(connections_max=3, stalled_s=NEVER_S) as api:
+        port = api.listener.port
+        (first, one), (second, two) = [await opened(port, "127.0.0.2") for _ in range(2)]
+        third, three = await opened(port, "127.0.0.3")
+        assert (await answered(port, "127.0.0.1")).startswith(b"HTTP/1.1 200 ")
+        await closed(first)  # the one that asked nothing for longest
+        for reader, writer in ((second, two), (third, three)):
+            writer.write(HEALTH)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        for writer in (one, two, three):
+            writer.close()
+
+
+async def test_a_newcomer_takes_the_place_of_a_stalled_connection_of_its_own_source() -> None:
+    async with running(per_source_max=1, stalled_s=0.0) as api:
+        reader, writer = await opened(api.listener.port, "127.0.0.1")
+        assert (await answered(api.listener.port)).startswith(b"HTTP/1.1 200 ")
+        await closed(reader)
+        writer.close()
+
+
+async def test_a_command_under_way_keeps_its_place() -> None:
+    facade = FakeFacade()
+    facade.hold = asyncio.Event()
+    async with running(facade, connections_max=1, stalled_s=0.0) as api:
+        request = asyncio.create_task(api.ask("POST", "/api/v1/ha", body={"enabled": True}))
+        await facade.holding.wait()
+        assert (await answered(api.listener.port)).startswith(b"HTTP/1.1 503 ")
+        facade.hold.set()
+        assert (await request).status == 202
+
+
+@pytest.mark.parametrize("then", ["is open", "is half closed"])
+async def test_a_connection_whose_answers_are_not_read_is_ended(then: str) -> None:
+    async with running(connections_max=1, stalled_s=NEVER_S, answer_s=0.2) as api:
+        with unread(api.listener.port) as stranger:
+            if then == "is half closed":
+                stranger.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(WITHIN_S):
+                while not (await answered(api.listener.port)).startswith(b"HTTP/1.1 200 "):
+                    pass
+
+
+async def test_closing_ends_a_connection_whose_answers_are_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "CLOSE_S", 0.05)
+    async with running(stalled_s=NEVER_S, answer_s=NEVER_S) as api:
+        before_count = descriptors_count()
+        with unread(api.listener.port) as stranger:
+            await until(lambda: bool(select.select([stranger], [], [], 0)[0]))
+            await api.listener.close()
+            # Ours is left, and the listening one is gone.
+            await until(lambda: descriptors_count() == before_count)
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not claim():  # noqa: ASYNC110 - what a kernel does sets no event
+            await asyncio.sleep(0)
+
+
+@contextmanager
+def unread(port: int) -> Iterator[socket.socket]:
+    """A connection that asks for a lot and reads nothing."""
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stranger.connect(("127.0.0.1", port))
+        stranger.setblocking(False)
+        stranger.send(UNREAD)
+        yield stranger
+
+
+def descriptors_count() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def opened(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +207,10 @@ async def test_a_handshake_that_does_not_end_is_ended_and_its_room_is_free_again
     tmp_path: Path,
 ) -> None:
     async with (
-        encrypted(tmp_path, connections_max=1, handshake_s=0.2) as (listener, refused),
+        encrypted(tmp_path, connections_max=1, stalled_s=NEVER_S, handshake_s=0.2) as (
+            listener,
+            refused,
+        ),
         asyncio.timeout(WITHIN_S),
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 
 from srmd.daemon.door import CONNECTIONS_MAX
@@ -29,6 +29,8 @@ LATE_S = INTERVAL_S / 2
 SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 SLOW_CONNECTIONS = 200
 DATAGRAMS_PER_S = 5000
+FLOOD_S = 5.0
+UNREAD = b"GET /api/v1/users?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
 NORMAL = "Normal/Normal"
 SETTINGS: dict[str, dict[str, str | float | bool]] = {
     "heartbeat": {
@@ -116,6 +118,65 @@ async def test_slow_connections_to_the_control_port_delay_no_heartbeat() -> None
         assert CONNECTIONS_MAX / 2 <= sum(kept) <= CONNECTIONS_MAX
         stayed_well(pair)
         was_punctual(pair.a, since_s, until_s, late[0])
+
+
+def test_unread_answers_keep_no_administrator_out() -> None:
+    """Two addresses asked for page after page of users and read none: for as long as they liked,
+    the port was full for all others."""
+    with LabPair(SETTINGS) as pair, ExitStack() as strangers:
+        pair.a.client.generate_users(2000, "balanced", "user")
+        port = int(pair.a.control.rpartition(":")[2])
+        for number in range(CONNECTIONS_MAX):
+            stranger = strangers.enter_context(socket.socket())
+            stranger.bind((SOURCES[1 + number % 2], 0))
+            stranger.connect((HOST, port))
+            stranger.setblocking(False)
+            stranger.send(UNREAD)
+        for _ in range(10):
+            pair.a.client.set_ha(enabled=True)
+        stayed_well(pair)
+
+
+FLOOD = """
+import asyncio, sys
+host, port, *sources = sys.argv[1:]
+request = b"GET /api/v1/openapi.json HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n"
+async def ask(source):
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
+            while True:
+                writer.write(4 * request)
+                for _ in range(4):
+                    await reader.readuntil(b"Content-Length: ")
+                    length = int(await reader.readline())
+                    await reader.readuntil(b"\\r\\n\\r\\n")
+                    await reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError):
+            await asyncio.sleep(0.05)
+async def main():
+    await asyncio.gather(*(ask(source) for source in sources))
+asyncio.run(main())
+"""
+
+
+def test_a_flood_of_requests_kills_no_service() -> None:
+    """120 connections asked for the OpenAPI document without a token.  The loop spent its time on
+    writing it as JSON, services counted as not answering, and the peer took over."""
+    quick: dict[str, str | float | bool] = {"health_interval_s": 0.1, "health_limit_s": 0.5}
+    with LabPair({**SETTINGS, "services": quick}) as pair:
+        sources = [SOURCES[1 + number % 2] for number in range(120)]
+        flood = subprocess.Popen(
+            [sys.executable, "-c", FLOOD, HOST, pair.a.control.rpartition(":")[2], *sources]
+        )
+        try:
+            until_s = time.monotonic() + FLOOD_S
+            while time.monotonic() < until_s:
+                pair.a.status()
+        finally:
+            flood.kill()
+            flood.wait()
+        stayed_well(pair)
 
 
 def test_a_flood_of_datagrams_from_a_stranger_delays_no_heartbeat() -> None:
