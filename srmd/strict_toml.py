@@ -238,14 +238,14 @@ class Table:
         self.problem(key, value, one_of([str(member.value) for member in kind], value))
         return default
 
-    def texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str, *, such_as: str = '["/bin/prog", "--option"]') -> tuple[str, ...]:
         """A list of printable texts; () when absent."""
         value = self.raw(key)
         if value is None:
             return ()
         if isinstance(value, list) and all(isinstance(v, str) and v.isprintable() for v in value):
             return tuple(cast("list[str]", value))
-        self.problem(key, value, 'a list of texts, such as ["/bin/prog", "--option"]')
+        self.problem(key, value, f"a list of texts, such as {such_as}")
         return ()
 
     def table(self, key: str) -> Table:

@@ -57,6 +57,8 @@ class Certificate:
     """Its URIs."""
     not_after_s: int
     """The second of the wall clock at which it ends; only shown and warned of by us."""
+    hosts: tuple[str, ...] = ()
+    """Its names of hosts, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,11 @@ def read(certificate: Path, key: Path, ca: Path) -> Contexts:
 
 def certificate_of(shown: Mapping[str, Any]) -> Certificate:
     """Of what `getpeercert` has; an empty one when nothing was shown."""
-    names = tuple(str(text) for kind, text in shown.get("subjectAltName", ()) if kind == "URI")
+    others = shown.get("subjectAltName", ())
+    names = tuple(str(text) for kind, text in others if kind == "URI")
+    hosts = tuple(str(text).lower() for kind, text in others if kind == "DNS")
     ends = shown.get("notAfter")
-    return Certificate(names, ssl.cert_time_to_seconds(ends) if ends else 0)
+    return Certificate(names, ssl.cert_time_to_seconds(ends) if ends else 0, hosts)
 
 
 def days_left(not_after_s: int, now_s: float) -> float:

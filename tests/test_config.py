@@ -562,7 +562,25 @@ def test_a_secret_under_a_misspelt_key_is_not_repeated(tmp_path: Path) -> None:
         (
             "control.tokn",
             "(a text)",
-            "no such key; did you mean token? (one of listen, call_timeout_s, token, old_token)",
+            "no such key; did you mean token? (one of listen, call_timeout_s, token, old_token, "
+            "allowed_hosts)",
+        )
+    ]
+
+
+def test_names_of_hosts_are_read_as_they_are_compared(tmp_path: Path) -> None:
+    config = read(tmp_path, {"control.allowed_hosts": '["SRMD.example.", "lb"]'}).config
+    assert config.control.allowed_hosts == ("srmd.example", "lb")
+    assert ("control.allowed_hosts", "['srmd.example', 'lb']") in rows(config)
+
+
+@pytest.mark.parametrize("name", ["srmd.example:20075", "http://srmd.example", "[::1]", "*.x", ""])
+def test_what_is_no_name_of_a_host_is_refused(tmp_path: Path, name: str) -> None:
+    assert complaints(tmp_path, {"control.allowed_hosts": f'["{name}"]'}) == [
+        (
+            "control.allowed_hosts",
+            f"'{name}'",
+            'names without a port, such as ["srmd.example"]; IP addresses are allowed anyway',
         )
     ]
 

@@ -77,6 +77,10 @@ def test_a_node_that_is_known_by_a_name_listens_on_all_addresses(tmp_path: Path)
     assert str(a.heartbeat.listen) == "0.0.0.0:22001"
     assert str(b.control.listen) == "0.0.0.0:20075"
     assert a.peer.control == "http://two.example:20075"
+    assert (a.control.allowed_hosts, b.control.allowed_hosts) == (
+        ("one.example",),
+        ("two.example",),
+    )
 
 
 def test_ipv6_addresses_are_taken_with_and_without_brackets(tmp_path: Path) -> None:
@@ -139,6 +143,7 @@ def test_with_tls_each_node_has_a_certificate_and_the_ca_is_kept_apart(
         assert config.tls.files is not None
         certificate = tls.read(*config.tls.files).certificate
         assert certificate.names == (f"srmd://g/{config.node.id}",)
+        assert ("host-b" in certificate.hosts) == (config is b)
         assert abs(certificate.not_after_s - time.time() - 9 * tls.DAY_S) < tls.DAY_S
     assert {path.name for path in (tmp_path / "ca").iterdir()} == {"ca.crt", "ca.key"}
     for path in tmp_path.rglob("*"):

@@ -36,8 +36,9 @@ def asks_node(command: Callable[[Options, Client], int]) -> Command:
 
 def _refusal(no: ClientError) -> Failure:
     if isinstance(no, Unauthorized):
-        way_out = "give the token by --token-file, --config or SRMD_TOKEN"
-        return Failure(Exit.UNAUTHORIZED, f"{no}\n  {way_out}")
+        # 403 is no matter of the token, and says itself what to do.
+        way_out = "\n  give the token by --token-file, --config or SRMD_TOKEN"
+        return Failure(Exit.UNAUTHORIZED, f"{no}{way_out if no.status == 401 else ''}")
     if not isinstance(no, Rejected):
         return Failure(Exit.USAGE, str(no))
     lines = [no.detail, *(_problem(problem) for problem in no.problems)]

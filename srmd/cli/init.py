@@ -70,6 +70,15 @@ class Host:
     def folder(self) -> str:
         return f"node-{self.name}"
 
+    @property
+    def names(self) -> list[str]:
+        """By which programs call it, besides addresses."""
+        try:
+            ipaddress.ip_address(self.control.host)
+        except ValueError:
+            return [] if self.control.is_loopback else [self.control.host]
+        return []
+
     def listens(self, address: Address) -> Address:
         """Where it listens to be reached there.
 
@@ -129,6 +138,7 @@ def _folder_of(
         ("heartbeat", "listen"): _text(str(me.listens(me.heartbeat))),
         ("control", "listen"): _text(str(me.listens(me.control))),
         ("control", "token"): _from_file(TOKEN_FILE),
+        ("control", "allowed_hosts"): json.dumps(me.names),
         ("auth.keys", "k1"): _from_file(KEY_FILE),
     }
     files = dict(shared)

@@ -48,6 +48,9 @@ PROTOCOL_VERSION_MAX = 255
 KEYS_MAX = 2
 """The active key, and the old or the next one during a rotation."""
 
+HOSTS_MAX = 32
+HOST_NAME = r"(?=.{1,253}\.?\Z)[A-Za-z0-9_][A-Za-z0-9_.-]*"
+
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 NAME_RIGHT = "1-63 letters, digits, '.', '_' or '-', a letter or digit first"
 SERVICE_NAME = r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}"
@@ -182,6 +185,7 @@ def _control(table: Table, secrets: Secrets) -> ControlConfig:
         call_timeout_s=_timer(table, "call_timeout_s", default.call_timeout_s),
         token=secrets.token(table, "token"),
         old_token=secrets.token(table, "old_token", may_be_empty=True),
+        allowed_hosts=_host_names(table, "allowed_hosts"),
     )
     table.close()
     return section
@@ -367,6 +371,18 @@ def parse_address(text: str) -> Address | None:
     except ValueError:
         return None
     return Address(matched[1] or matched[2], int(matched[3]))
+
+
+def _host_names(table: Table, key: str) -> tuple[str, ...]:
+    such_as = '["srmd.example"]'
+    names = table.texts(key, such_as=such_as)
+    if len(names) > HOSTS_MAX:
+        table.problem(key, f"{len(names)} names", f"at most {HOSTS_MAX}")
+    for name in names:
+        if not re.fullmatch(HOST_NAME, name):
+            right = f"names without a port, such as {such_as}; IP addresses are allowed anyway"
+            table.problem(key, name, right)
+    return tuple(name.lower().removesuffix(".") for name in names)
 
 
 def _url(table: Table, key: str) -> str:

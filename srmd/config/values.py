@@ -107,6 +107,8 @@ class ControlConfig:
     """What an administrator shows; None: anyone on this machine may command."""
     old_token: Secret | None = None
     """Taken too, while the token is being rotated (ours)."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names, in lower case, by which programs may call this node (ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,11 @@ for all of them:
 - Nothing is unbounded: not headers or bodies, not the time that a body takes to arrive or an
   answer to be read, not idle or open connections, not the requests that begin in one pass of the
   loop, not closing.
+- A page in a browser can point its own name at our address, and would read our answers as its own.
+  So the Host is an IP address, localhost, or a name that the configuration or the certificate has.
 - Where a token is configured, whatever changes something needs it.  Without one (config.py allows
   that on loopback only) any program of this machine may command, but no web page in its browser:
-  the Host must be local (a page cannot rebind its name to us) and an Origin must be our own.
+  an address in the Host must be local too, and an Origin must be our own.
 - With TLS the routes of the peer want the certificate of the peer; all others only speak TLS.
 - Bodies have the content type of their route, which a form of a foreign page cannot send.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -149,7 +152,7 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
     @web.middleware
     async def keep_pages_out(request: web.Request, handler: Next) -> web.StreamResponse:
         if not request.path.startswith("/control/"):
-            _refuse_foreign_pages(request, facade.config.control)
+            _refuse_foreign_pages(request, facade)
         return await handler(request)
 
     app = web.Application(middlewares=[take_turns, answer_errors, keep_pages_out])
@@ -326,16 +329,25 @@ def _serving(route: Route, facade: Facade, body_s: float) -> Next:
 # Who may ask.
 
 
-def _refuse_foreign_pages(request: web.Request, control: ControlConfig) -> None:
-    if control.token is not None:
-        return
+def _refuse_foreign_pages(request: web.Request, facade: Facade) -> None:
+    control = facade.config.control
     host = request.headers.get("Host", "")
     name = _host_name(host)
-    if not (Address(name, control.listen.port).is_loopback or name == control.listen.host.lower()):
+    is_ours = name in facade.host_names or Address(name, control.listen.port).is_loopback
+    if control.token is not None:
+        # No browser leaves the Host out; health checks of HTTP/1.0 do.
+        if not (is_ours or not host or _is_address(name)):
+            raise Unacceptable(
+                403,
+                f"Host: {shown(host)} is not a name of this node; say its IP address, or put the "
+                "name into control.allowed_hosts of its configuration",
+            )
+        return
+    if not is_ours:
         raise Unacceptable(
             403,
             f"Host: {shown(host)} is not a name of this machine; say 127.0.0.1 or localhost, "
-            "or configure control.token",
+            "or configure control.token, and for a name control.allowed_hosts",
         )
     origin = request.headers.get("Origin")
     if origin is not None and request.method != "GET" and not _is_of(origin, host):
@@ -348,7 +360,15 @@ def _refuse_foreign_pages(request: web.Request, control: ControlConfig) -> None:
 
 def _host_name(host: str) -> str:
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    return name.lower().removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_of(origin: str, host: str) -> bool:

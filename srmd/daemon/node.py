@@ -18,6 +18,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from srmd.config import Config, ConfigError, ControlConfig, load
 from srmd.core import handbook
@@ -500,6 +501,13 @@ class ServerNode:
 
     # ------------------------------------------------------------ Facade: status
 
+    @property
+    def host_names(self) -> frozenset[str]:
+        control = self.config.control
+        peer = urlsplit(self.config.peer.control).hostname or ""
+        own = (control.listen.host.lower(), *control.allowed_hosts, *self.tls.hosts)
+        return frozenset((*own, peer))
+
     def status(self) -> dict[str, Any]:
         return status.status(self)
 
@@ -870,7 +878,7 @@ def _with_new_tokens(old: ControlConfig, new: ControlConfig) -> ControlConfig:
     """The old address with the new tokens; none only where nobody else can reach the address."""
     if new.token is None and not old.listen.is_loopback:
         return old
-    return replace(old, token=new.token, old_token=new.old_token)
+    return replace(old, token=new.token, old_token=new.old_token, allowed_hosts=new.allowed_hosts)
 
 
 def _this_boot() -> Boot:

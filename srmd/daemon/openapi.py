@@ -124,7 +124,10 @@ class Route:
         return dict(sorted(found.items()))
 
 
-_NOT_LOCAL = "Without a configured token, only this machine's own names and pages are answered."
+_NOT_LOCAL = (
+    "The Host is a name that is not in control.allowed_hosts; without a configured token, also an "
+    "address of another machine, or an Origin of another site."
+)
 _FORBIDDEN = {
     Access.OPEN: _NOT_LOCAL,
     Access.TOKEN: _NOT_LOCAL,

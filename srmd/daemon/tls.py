@@ -53,6 +53,11 @@ class Tls:
     def client(self) -> ssl.SSLContext | None:
         return self._contexts.client if self._contexts is not None else None
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of hosts in the certificate of this node."""
+        return self._contexts.certificate.hosts if self._contexts is not None else ()
+
     def refused(self, source: str, why: str) -> None:
         """A handshake with somebody failed."""
         self.refused_count += 1

@@ -120,6 +120,10 @@ class FakeFacade:
             raise self.crash
         return self.settings
 
+    @property
+    def host_names(self) -> frozenset[str]:
+        return frozenset({"srmd.example"})
+
     def status(self) -> dict[str, Any]:
         return STATUS
 

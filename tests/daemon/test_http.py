@@ -433,11 +433,48 @@ async def test_without_a_token_our_own_page_may_command() -> None:
     assert got.status == 202
 
 
-async def test_with_a_token_any_name_will_do() -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("192.0.2.1", "192.0.2.1:20075", "[2001:db8::1]:1", "[fe80::1%25eth0]", "localhost."),
+        *("srmd.example", "SRMD.example.:20075", ""),
+    ],
+)
+async def test_with_a_token_addresses_and_own_names_are_answered(host: str) -> None:
     async with running() as api:
-        headers = {"Host": "node-a.example", "Origin": "http://admin.example"}
+        headers = {"Host": host, "Origin": "http://admin.example"}
         got = await api.ask("POST", "/api/v1/srm/stop", body={}, headers=headers)
     assert got.status == 202
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "srmd.example.evil.example", "192.0.2.1.evil.example:80", "1.2.3"]
+)
+async def test_with_a_token_a_rebound_name_reads_nothing(host: str) -> None:
+    """A page of evil.example points that name at a node, and reads states and users without a
+    token, through the browser of an administrator."""
+    async with running() as api:
+        got = await api.ask("GET", "/api/v1/users", headers={"Host": host, "Authorization": ""})
+    assert got.status == 403
+    assert got.error == (
+        f"Host: '{host}' is not a name of this node; say its IP address, or put the name into "
+        "control.allowed_hosts of its configuration"
+    )
+    assert api.facade.asked == []
+
+
+async def test_without_a_token_a_name_of_the_configuration_is_answered() -> None:
+    async with running(FakeFacade(token=None)) as api:
+        got = await api.ask("GET", "/api/v1/status", headers={"Host": "srmd.example"})
+    assert got.status == 200
+
+
+async def test_a_health_check_without_a_host_is_answered() -> None:
+    async with running() as api:
+        got = await api.raw(
+            b"GET /api/v1/health HTTP/1.0\r\n\r\n", method="GET", path="/api/v1/health"
+        )
+    assert got.status == 200
 
 
 @pytest.mark.parametrize(

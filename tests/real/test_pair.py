@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import time
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,21 @@ def batched(items: list[bytes], size: int) -> list[list[bytes]]:
 def rejected_count(node: LabNode) -> int:
     counted: dict[str, int] = node.status()["counters"]["heartbeats_rejected"]
     return sum(counted.values())
+
+
+def test_a_page_that_points_its_name_at_a_node_reads_nothing(story: Story) -> None:
+    """Its browser sends that name as the Host; the token was no help, for reading needs none."""
+    for host, status in (("evil.example", 403), (story.x.control, 200), ("localhost", 200)):
+        connection = HTTPConnection(story.x.control, timeout=10)
+        try:
+            connection.request("GET", "/api/v1/users", headers={"Host": host})
+            answer = connection.getresponse()
+            assert (answer.status, b"control.allowed_hosts" in answer.read()) == (
+                status,
+                status == 403,
+            )
+        finally:
+            connection.close()
 
 
 def test_a_take_over_leaves_a_record_of_where_its_time_went(mirrored: Story) -> None:
