@@ -52,6 +52,11 @@ class Heard(Events):
         self.errors: list[Exception | None] = []
         self.mismatches: list[str] = []
         self.late_s: list[float] = []
+        self.decided = True
+
+    @property
+    def may_speak(self) -> bool:
+        return self.decided
 
     def heard(self, heartbeat: Heartbeat) -> None:
         self.beats.append(heartbeat)
@@ -128,6 +133,18 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(BOUND_S):
         while not holds():  # noqa: ASYNC110  # conditions of the product have no event
             await asyncio.sleep(0.001)
+
+
+async def test_no_heartbeat_leaves_before_the_node_has_decided_what_it_is() -> None:
+    async with listening() as (beats, heard, udp):
+        heard.decided = False
+        udp.send(datagram(beats, made("b", 1)))
+        await until(lambda: bool(heard.beats))
+        due_s = beats.beats.next_beat_s
+        await until(lambda: beats.beats.next_beat_s > due_s)
+        assert beats.sent_count == 0
+        heard.decided = True
+        await until(lambda: beats.sent_count > 0)
 
 
 async def test_it_beats_at_every_interval_and_hears_the_peer() -> None:
