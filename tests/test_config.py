@@ -367,6 +367,65 @@ def test_without_authentication_no_key_is_needed(tmp_path: Path) -> None:
         ),
         ({"peer.id": '"a"'}, ("peer.id", "'a'", "the other node's id, not our own")),
         (
+            {"heartbeat.listen": '"[2001:db8::1]:22001"', "peer.heartbeat": '"192.0.2.2:22001"'},
+            (
+                "peer.heartbeat",
+                "192.0.2.2:22001",
+                "an IPv6 address, because heartbeat.listen ([2001:db8::1]:22001) sends no other; "
+                "or listen on [::]:22001, which speaks IPv4 and IPv6",
+            ),
+        ),
+        (
+            {"heartbeat.listen": '"0.0.0.0:22001"', "peer.heartbeat": '"[2001:db8::2]:22001"'},
+            (
+                "peer.heartbeat",
+                "[2001:db8::2]:22001",
+                "an IPv4 address, because heartbeat.listen (0.0.0.0:22001) sends no other; "
+                "or listen on [::]:22001, which speaks IPv4 and IPv6",
+            ),
+        ),
+        (
+            {"peer.heartbeat": '"192.0.2.2:22001"'},
+            (
+                "peer.heartbeat",
+                "192.0.2.2:22001",
+                "an address of this machine, because heartbeat.listen (127.0.0.1:22001) reaches no "
+                "other; or listen on an address that 192.0.2.2 can reach",
+            ),
+        ),
+        (
+            {"heartbeat.listen": '"[::]:22001"', "peer.heartbeat": '"127.0.0.1:22001"'},
+            ("peer.heartbeat", "127.0.0.1:22001", "the peer's heartbeat.listen; this is our own"),
+        ),
+        (
+            {"heartbeat.listen": '"[::1]:22001"', "peer.heartbeat": '"[0:0::1]:22001"'},
+            ("peer.heartbeat", "[::1]:22001", "the peer's heartbeat.listen; this is our own"),
+        ),
+        (
+            {"peer.control": '"http://[::]:20076"'},
+            (
+                "peer.control",
+                "http://[::]:20076",
+                "an address that can be asked, not all addresses",
+            ),
+        ),
+        (
+            {"peer.heartbeat": '"[fe80::2]:22001"', "heartbeat.listen": '"[::]:22001"'},
+            (
+                "peer.heartbeat",
+                "'[fe80::2]:22001'",
+                "a link-local address needs its zone, such as [fe80::2%eth0]:22001",
+            ),
+        ),
+        (
+            {"peer.control": '"http://[::1%lo]:20076"'},
+            (
+                "peer.control",
+                "'http://[::1%lo]:20076'",
+                "only link-local addresses (fe80::) have a zone; [::1]:20076",
+            ),
+        ),
+        (
             {"peer.heartbeat": '"127.0.0.1:22001"'},
             ("peer.heartbeat", "127.0.0.1:22001", "the peer's heartbeat.listen; this is our own"),
         ),
@@ -474,6 +533,7 @@ def test_the_published_secrets_are_for_loopback_only(tmp_path: Path) -> None:
 
 def test_an_open_pair_without_authentication_is_warned(tmp_path: Path) -> None:
     changes = {**CALM, "auth.mode": '"accept"', "peer.heartbeat": '"10.0.0.2:22001"'}
+    changes["heartbeat.listen"] = '"0.0.0.0:22001"'
     assert [warning.key for warning in read(tmp_path, changes).warnings] == ["auth.mode"]
 
 
@@ -499,6 +559,123 @@ def test_only_loopback_goes_without_a_token(tmp_path: Path, text: str, loopback:
         assert read(tmp_path, changes).config.control.token is None
     else:
         assert [key for key, _, _ in complaints(tmp_path, changes)] == ["control.token"]
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.2", "[2001:db8::2]", "[fe80::2%eth0]", "node-b"])
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(tmp_path: Path, peer: str) -> None:
+    changes = {
+        **CALM,
+        "heartbeat.listen": '"[::]:22001"',
+        "control.listen": '"[::]:20075"',
+        "control.token": '{ env = "SRMD_TOKEN" }',
+        "peer.heartbeat": f'"{peer}:22001"',
+        "peer.control": f'"http://{peer}:20075"',
+    }
+    loaded = read(tmp_path, changes)
+    assert loaded.warnings == ()
+    assert str(loaded.config.peer.heartbeat) == f"{peer}:22001"
+    assert loaded.config.peer.control == f"http://{peer}:20075"
+
+
+def test_one_address_has_one_form(tmp_path: Path) -> None:
+    changes = {
+        "heartbeat.listen": '"[::ffff:192.0.2.1]:22001"',
+        "peer.heartbeat": '"192.0.2.2:22001"',
+        "peer.control": '"http://[fe80::2%25eth0]:20075/"',
+    }
+    config = read(tmp_path, changes).config
+    assert config.heartbeat.listen == Address("192.0.2.1", 22001)
+    assert config.peer.control == "http://[fe80::2%eth0]:20075"
+
+
+def test_a_loopback_address_that_listens_beside_a_named_peer_is_warned(tmp_path: Path) -> None:
+    changes = {**CALM, "peer.heartbeat": '"node-b:22001"'}
+    assert [warning.key for warning in read(tmp_path, changes).warnings] == ["peer.heartbeat"]
+
+
+# Paths of this machine.
+
+
+def paths(folder: Path, changes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What `srmd config check` has against the paths of a file, as (key, what would be right)."""
+    file = write(folder, {**CALM, **changes})
+    try:
+        found = load(file, with_paths=True).warnings
+    except ConfigError as refused:
+        found = refused.problems
+    return [(problem.key, problem.right) for problem in found]
+
+
+def a_service(command: str) -> dict[str, str]:
+    return {"services.service": f'[{{ name = "X", command = ["{command}"] }}]'}
+
+
+def test_paths_that_cannot_be_are_problems(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(0o644)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "script").write_text("#!/no/such/interpreter -x\n")
+    (tmp_path / "script").chmod(0o755)
+    os.mkfifo(tmp_path / "pipe")
+    key, here = "services.service 1.command", tmp_path
+    assert paths(tmp_path, {}) == []
+    assert paths(tmp_path, {"node.state_dir": '"file"'}) == [
+        ("node.state_dir", f"{here}/file is a file; name a folder that is there or can be")
+    ]
+    assert paths(tmp_path, {"node.state_dir": '"file/below/it"'}) == [
+        ("node.state_dir", f"{here}/file is a file; name a folder that is there or can be")
+    ]
+    assert paths(tmp_path, {"log.file": '"folder"'}) == [
+        ("log.file", "it is a folder; name a file")
+    ]
+    assert paths(tmp_path, {"log.file": '"pipe"'}) == [
+        ("log.file", "it is a device or a pipe; name a file")
+    ]
+    assert paths(tmp_path, {"log.file": '"file/log"'}) == [
+        ("log.file", f"{here}/file is a file; name a folder that is there or can be")
+    ]
+    assert paths(tmp_path, a_service("/no/such/program")) == [
+        (key, "No such file or directory; name a program that is there")
+    ]
+    assert paths(tmp_path, a_service("./relative")) == [
+        (
+            key,
+            f"No such file or directory ({here}/state/run/relative); name a program that is there",
+        )
+    ]
+    ((_, right),) = paths(tmp_path, a_service("no-such-program-in-path"))
+    assert right.startswith("not found in PATH (")
+    assert paths(tmp_path, a_service(f"{here}/file")) == [
+        (key, f"it is not executable; chmod +x {here}/file")
+    ]
+    assert paths(tmp_path, a_service(str(here))) == [(key, "it is a folder; name a program")]
+    assert paths(tmp_path, a_service(f"{here}/script")) == [
+        (key, "its first line names /no/such/interpreter, which is not there")
+    ]
+    assert paths(tmp_path, a_service("sh")) == paths(tmp_path, a_service("/bin/sh")) == []
+
+
+def test_a_service_that_is_not_activated_needs_no_program(tmp_path: Path) -> None:
+    changes = {"services.service": '[{ name = "X", command = ["/no/such"], enabled = false }]'}
+    assert paths(tmp_path, changes) == []
+
+
+def test_what_only_this_user_may_not_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_args: False)
+    (tmp_path / "log").touch(0o600)
+    changes = {"log.file": '"log"', **a_service("/bin/sh")}
+    found = load(write(tmp_path, {**CALM, **changes}), with_paths=True).warnings
+    assert [warning.key for warning in found] == [
+        "node.state_dir",
+        "log.file",
+        "services.service 1.command",
+    ]
+    assert all("the user that runs the node must be able to" in each.right for each in found)
+
+
+def test_a_node_starts_without_the_program_of_a_service(tmp_path: Path) -> None:
+    assert load(write(tmp_path, a_service("/no/such/program"))).config.services.service
 
 
 # Secrets.
@@ -530,7 +707,7 @@ def test_a_secret_file_that_others_may_read_is_warned(tmp_path: Path) -> None:
 
 def test_a_secret_in_a_file_that_others_may_read_is_warned(tmp_path: Path) -> None:
     """On loopback alone it is nobody's concern: the examples have published secrets."""
-    changes = {**CALM, "control.token": f'"{TOKEN}"', "peer.heartbeat": '"10.0.0.2:22001"'}
+    changes = {**CALM, "control.token": f'"{TOKEN}"', "heartbeat.listen": '"0.0.0.0:22001"'}
     file = write(tmp_path, changes)
     file.chmod(0o644)
     assert [(warning.key, warning.right) for warning in load(file).warnings] == [

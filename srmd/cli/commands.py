@@ -180,7 +180,7 @@ def config_check(options: Options) -> int:
     from srmd.config import ConfigError, load, plain, rows  # no other command
 
     try:
-        loaded = load(options.file)
+        loaded = load(options.file, with_paths=True)
     except ConfigError as bad:
         if options.json:
             print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from srmd.cli.asking import Options
 from srmd.cli.exits import Exit, Failure
 from srmd.config import Address, ControlConfig, HeartbeatConfig, shipped
-from srmd.config.reading import NAME_RIGHT, is_name, parse_address
+from srmd.config.reading import NAME_RIGHT, is_name, parse_address, wrong_zone
 from srmd.tls import node_uri
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ def _heartbeat_address(text: str) -> Address:
     if address is None:
         right = "a name or an IP address, without a port, such as 192.0.2.11"
         raise Failure(Exit.USAGE, f"--addresses: {text}: {right}")
+    if (wrong := wrong_zone(address)) is not None:
+        raise Failure(Exit.USAGE, f"--addresses: {text}: {wrong.rpartition(':')[0]}")
     if address.is_wildcard:
         right = "stands for all addresses; one that the other node can send to is needed"
         raise Failure(Exit.USAGE, f"--addresses: {text}: {right}")

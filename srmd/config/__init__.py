@@ -5,7 +5,8 @@
     loaded.warnings
 
 `values` has the sections and defaults, `reading` the keys and ranges, `relations` what must hold
-between keys, `secrets` where secrets come from, `render` what `srmd config check` shows.
+between keys, `secrets` where secrets come from, `machine` what paths name on this machine, `render`
+what `srmd config check` shows.
 """
 
 from srmd.config.reading import ConfigError, Loaded, load, shipped

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from srmd import strict_toml
+from srmd.config.machine import judge_paths
 from srmd.config.relations import relate
 from srmd.config.secrets import Secrets, judge_mode
 from srmd.config.values import (
@@ -74,10 +75,16 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
 
-def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
+def load(
+    path: str | os.PathLike[str],
+    env: Mapping[str, str] | None = None,
+    *,
+    with_paths: bool = False,
+) -> Loaded:
     """Reads the file of a node.  Raises ConfigError with all problems at once.
 
     `env` answers `{env = "NAME"}`; None: the environment of this process.
+    `with_paths`: folders, files and programs are looked for on this machine too.
     """
     file = Path(path)
     folder = file.parent
@@ -100,6 +107,8 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     )
     root.close()
     relate(reader, config)
+    if with_paths:
+        judge_paths(reader, config)
     reader.verdict()
     return Loaded(config, tuple(reader.warnings))
 
@@ -354,23 +363,57 @@ def _timer(table: Table, key: str, default: float) -> float:
 def _address(table: Table, key: str, default: Address | None) -> Address:
     right = 'an address "host:port", port 1-65535, such as "127.0.0.1:22001"'
     text = table.text(key, str(default) if default else None, right=right)
-    if (address := parse_address(text)) is not None:
+    address = parse_address(text)
+    if address is not None and (wrong := wrong_zone(address)) is None:
         return address
     if table.reader.fine(table.key(key)):
-        table.problem(key, text, right)
+        table.problem(key, text, right if address is None else wrong or right)
     return default or HeartbeatConfig.listen
 
 
+ADDRESS = re.compile(
+    r"""
+    (?: \[ (?P<v6> [0-9A-Fa-f:.]+ (?: % [A-Za-z0-9_.-]{1,15} )? ) \] | (?P<host> [A-Za-z0-9_.-]+ ) )
+    : (?P<port> [0-9]{1,5} )
+    """,
+    re.VERBOSE,
+)
+
+
 def parse_address(text: str) -> Address | None:
-    """`host:port` or `[v6]:port`; None when it is neither."""
-    matched = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
-    if matched is None or not 1 <= int(matched[3]) <= 65_535:
+    """`host:port` or `[v6]:port`; None when it is neither.
+
+    One address has one form: `[0:0::1]` is `[::1]`, and `[::ffff:192.0.2.1]` is `192.0.2.1`.
+    """
+    matched = ADDRESS.fullmatch(text)
+    if matched is None or not 1 <= int(matched["port"]) <= 65_535:
         return None
+    host, port = matched["host"], int(matched["port"])
+    if host is None:
+        try:
+            address = ipaddress.IPv6Address(matched["v6"])
+        except ValueError:
+            return None
+        host = str(address.ipv4_mapped or address)
+    return Address(host, port)
+
+
+def wrong_zone(address: Address) -> str | None:
+    """What is wrong with the zone of an address, or that it lacks one."""
     try:
-        ipaddress.IPv6Address(matched[1] or "::")
+        found = ipaddress.ip_address(address.host)
     except ValueError:
         return None
-    return Address(matched[1] or matched[2], int(matched[3]))
+    if not isinstance(found, ipaddress.IPv6Address):
+        return None
+    if found.is_link_local and found.scope_id is None:
+        return (
+            f"a link-local address needs its zone, such as {Address(f'{found}%eth0', address.port)}"
+        )
+    if found.scope_id is not None and not found.is_link_local:
+        bare = Address(address.host.partition("%")[0], address.port)
+        return f"only link-local addresses (fe80::) have a zone; {bare}"
+    return None
 
 
 def _host_names(table: Table, key: str) -> tuple[str, ...]:
@@ -393,9 +436,14 @@ def _url(table: Table, key: str) -> str:
     try:
         parts = urlsplit(text)
         tail = parts.path.strip("/") + parts.query + parts.fragment
-        good = parts.scheme in ("http", "https") and not tail and parse_address(parts.netloc)
+        # %25 is how a zone may be written in a URL.
+        address = parse_address(parts.netloc.replace("%25", "%"))
+        good = parts.scheme in ("http", "https") and not tail
     except ValueError:
-        good = None
-    if not good:
+        address, good = None, False
+    if address is None or not good:
         table.problem(key, text, right)
-    return text.rstrip("/")
+        return text
+    if (wrong := wrong_zone(address)) is not None:
+        table.problem(key, text, wrong)
+    return f"{parts.scheme}://{address}"

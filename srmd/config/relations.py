@@ -6,8 +6,10 @@ The limits are ours (srm.md, section 3).
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from srmd.config.secrets import judge_mode
-from srmd.config.values import Config, LogFormat
+from srmd.config.values import Address, Config, LogFormat
 from srmd.secret import Secret
 from srmd.strict_toml import MISSING, Reader, shown
 from srmd.wire.heartbeat import PROTOCOL_VERSION
@@ -89,16 +91,59 @@ def _relate_nodes(reader: Reader, config: Config) -> None:
     if reader.fine("node.id", "peer.id") and config.node.id == config.peer.id:
         reader.problem("peer.id", shown(config.peer.id), "the other node's id, not our own")
     if reader.fine("heartbeat.listen", "peer.heartbeat"):
-        if config.heartbeat.listen == config.peer.heartbeat:
-            right = "the peer's heartbeat.listen; this is our own"
-            reader.problem("peer.heartbeat", str(config.peer.heartbeat), right)
-        elif config.peer.heartbeat.is_wildcard:
-            right = "an address that can be sent to, not all addresses"
-            reader.problem("peer.heartbeat", str(config.peer.heartbeat), right)
-    own = config.peer.control.partition("://")[2] == str(config.control.listen)
-    if own and reader.fine("control.listen", "peer.control"):
-        right = "the peer's control.listen; this is our own"
-        reader.problem("peer.control", config.peer.control, right)
+        _relate_heartbeats(reader, config.heartbeat.listen, config.peer.heartbeat)
+    if reader.fine("control.listen", "peer.control"):
+        _relate_controls(reader, config)
+
+
+def _relate_heartbeats(reader: Reader, ours: Address, theirs: Address) -> None:
+    """The socket that listens is the one that sends, so both addresses have to go together."""
+    key, value = "peer.heartbeat", str(theirs)
+    if _is_own(theirs, ours):
+        reader.problem(key, value, "the peer's heartbeat.listen; this is our own")
+    elif theirs.is_wildcard:
+        reader.problem(key, value, "an address that can be sent to, not all addresses")
+    elif ours.families and theirs.families and not ours.families & theirs.families:
+        (version,) = ours.families
+        right = (
+            f"an IPv{version} address, because heartbeat.listen ({ours}) sends no other; or "
+            f"listen on [::]:{ours.port}, which speaks IPv4 and IPv6"
+        )
+        reader.problem(key, value, right)
+    elif ours.is_loopback and theirs.families and not theirs.is_loopback:
+        right = (
+            f"an address of this machine, because heartbeat.listen ({ours}) reaches no other; or "
+            f"listen on an address that {theirs.host} can reach"
+        )
+        reader.problem(key, value, right)
+    elif ours.is_loopback and not theirs.is_loopback:
+        right = (
+            f"if it is another machine, no heartbeat gets there from heartbeat.listen ({ours}); "
+            f"listen on an address that {theirs.host} can reach, or on [::]:{ours.port}"
+        )
+        reader.warn(key, value, right)
+
+
+def _relate_controls(reader: Reader, config: Config) -> None:
+    listen, url = config.control.listen, config.peer.control
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.port is None:
+        return
+    theirs = Address(parts.hostname, parts.port)
+    if _is_own(theirs, listen):
+        reader.problem("peer.control", url, "the peer's control.listen; this is our own")
+    elif theirs.is_wildcard:
+        right = "an address that can be asked, not all addresses"
+        reader.problem("peer.control", url, right)
+
+
+def _is_own(theirs: Address, ours: Address) -> bool:
+    """What is sent there comes back to us, as far as the addresses alone can tell."""
+    if theirs.port != ours.port:
+        return False
+    if ours.is_wildcard and theirs.is_loopback:
+        return not theirs.families or bool(theirs.families & ours.families)
+    return theirs.host.lower() == ours.host.lower()
 
 
 def _relate_version(reader: Reader, config: Config) -> None:

@@ -23,7 +23,10 @@ from srmd.wire.keys import AuthMode, Keyring
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host and a port, as `host:port` or `[v6]:port`."""
+    """A host and a port, as `host:port` or `[v6]:port`.
+
+    A link-local address has its zone: `[fe80::1%eth0]:port`.
+    """
 
     host: str
     port: int
@@ -47,6 +50,18 @@ class Address:
         except ValueError:
             return False
 
+    @property
+    def families(self) -> frozenset[int]:
+        """Versions of IP by which it is reached; none for a name, which may stand for either.
+
+        All addresses of IPv6 include those of IPv4: `[::]` listens on both.
+        """
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            return frozenset()
+        return frozenset({4, 6} if self.host == "::" else {address.version})
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeConfig:
@@ -57,6 +72,11 @@ class NodeConfig:
     """Absolute; in the file, relative to the folder of the file."""
     reboot_s: float = 1.0
     """How long the node is off during a reboot (ours)."""
+
+    @property
+    def run_dir(self) -> Path:
+        """Working directory of the services."""
+        return self.state_dir / "run"
 
 
 @dataclass(frozen=True, kw_only=True)

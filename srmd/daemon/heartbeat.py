@@ -20,6 +20,14 @@ from srmd.config import Address, Config
 from srmd.core.events import PeerDown, PeerMismatched
 from srmd.core.node import Node
 from srmd.daemon.alarm import Alarm
+from srmd.daemon.listening import (
+    SocketAddress,
+    bound,
+    cannot_listen,
+    is_dual,
+    mapped,
+    plain_host,
+)
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats, Presence
 from srmd.node.punctuality import Punctuality
 from srmd.wire.heartbeat import Heartbeat, encode
@@ -38,12 +46,8 @@ RESOLVE_INTERVAL_S = 30.0
 RESOLVE_RETRY_S = 1.0
 """How soon it is looked up again while it has never been found."""
 RESOLVE_LIMIT_S = 10.0
-
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-
-
-class PortBusy(Exception):
-    """The heartbeat port cannot be had."""
+_OTHER_FAMILY = {socket.EAI_ADDRFAMILY, socket.EAI_NODATA}
+"""The name has addresses, and none of the version of IP that was asked for."""
 
 
 class Events:
@@ -74,7 +78,7 @@ class HeartbeatSocket:
     """Sends our heartbeats, receives the peer's, and watches the deadline."""
 
     def __init__(self, config: Config, keyring: Keyring, mark: Mark, events: Events) -> None:
-        """Raises PortBusy with the address and the way out."""
+        """Raises CannotListen with the address and the way out."""
         self._config = config
         self._keyring = keyring
         self._events = events
@@ -199,7 +203,7 @@ class HeartbeatSocket:
                 OSError
             ):  # an ICMP error that a former sendto caused; it says nothing of the peer
                 continue
-            self._receive(data, str(source[0]) if source else "")
+            self._receive(data, plain_host(str(source[0])) if source else "")
 
     def _receive(self, data: bytes, source: str) -> None:
         result = self.beats.receive(data, time.monotonic())
@@ -241,34 +245,41 @@ class HeartbeatSocket:
             await asyncio.sleep(RESOLVE_INTERVAL_S if self._address else RESOLVE_RETRY_S)
 
     async def _resolve(self) -> None:
-        peer = self._config.peer.heartbeat
+        peer, dual = self._config.peer.heartbeat, is_dual(self._socket)
+        family = socket.AF_UNSPEC if dual else self._socket.family
         try:
             async with asyncio.timeout(RESOLVE_LIMIT_S):
                 found = await self._loop.getaddrinfo(
-                    peer.host, peer.port, family=self._socket.family, type=socket.SOCK_DGRAM
+                    peer.host, peer.port, family=family, type=socket.SOCK_DGRAM
                 )
         except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be looked up
             if self._address is None:
-                self._note_sending(error)
+                self._note_sending(self._in_words(error))
             return
-        self._address = found[0][4]  # type: ignore[assignment]  # an address of our own family
+        address = found[0][4]
+        assert not isinstance(address[0], int)  # that form is for a Python without IPv6
+        self._address = mapped(address) if dual else address
         if self._owed:
             self._guarded(self._pay)
+
+    def _in_words(self, error: Exception) -> Exception:
+        """An address of the other version of IP is not named by the resolver's own words."""
+        if getattr(error, "errno", None) not in _OTHER_FAMILY:
+            return error
+        listen, peer = self._config.heartbeat.listen, self._config.peer.heartbeat
+        version = 6 if self._socket.family is socket.AF_INET6 else 4
+        return OSError(
+            f"{peer.host} has no IPv{version} address, and heartbeat.listen ({listen}) sends to no "
+            f"other; [::]:{listen.port} sends to both versions"
+        )
 
     def _pay(self) -> None:
         self.beat()
 
 
 def bind(listen: Address) -> socket.socket:
-    """The heartbeat socket.  Raises PortBusy."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    """The heartbeat socket.  Raises CannotListen."""
     try:
-        udp.bind((listen.host, listen.port))
+        return bound(listen, socket.SOCK_DGRAM)
     except OSError as error:
-        udp.close()
-        raise PortBusy(
-            f"heartbeat.listen: {listen}: {error.strerror}; "
-            "stop what uses the port, or choose another one (and tell the peer's config)"
-        ) from error
-    return udp
+        raise cannot_listen("heartbeat.listen", listen, socket.SOCK_DGRAM, error) from error

@@ -19,10 +19,11 @@ for all of them:
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
+import socket
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -42,6 +43,7 @@ from srmd.daemon.door import (
     Visit,
 )
 from srmd.daemon.facade import Facade
+from srmd.daemon.listening import bound, cannot_listen
 from srmd.daemon.openapi import Access, Answer, Body, Call, Route
 from srmd.daemon.routes import ROUTES, error
 from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
@@ -67,22 +69,6 @@ INTEGER_DIGITS_MAX = 9
 
 OnError = Callable[[str, str], None]
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class CannotListen(Exception):
-    """The address of the configuration cannot be listened on."""
-
-    def __init__(self, host: str, port: int, why: str, way_out: str) -> None:
-        super().__init__(f"control.listen: {Address(host, port)} {why}; {way_out}")
-        self.host = host
-        self.port = port
-
-
-class PortBusy(CannotListen):
-    """Something else listens there."""
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(host, port, "is in use", "stop what listens there, or choose another port")
 
 
 class Unacceptable(Exception):
@@ -176,7 +162,7 @@ async def serve(
     linger_s: float = LINGER_S,
     answer_s: float = ANSWER_S,
 ) -> Listener:
-    """Listen.  Raises PortBusy, or CannotListen when the address is not one of ours.
+    """Listen.  Raises CannotListen.
 
     `context()` is that of TLS for the next connection, or None; `on_refused(source, why)` hears of
     handshakes that failed.
@@ -212,14 +198,15 @@ async def serve(
         context=context,
         on_refused=on_refused,
     )
+    listen = Address(host, port)
     try:
-        listening = await loop.create_server(door, host, port)
+        with ExitStack() as ours:  # until the server has taken the socket over
+            own = ours.enter_context(bound(listen, socket.SOCK_STREAM))
+            listening = await loop.create_server(door, sock=own)
+            ours.pop_all()
     except OSError as failed:
         await runner.cleanup()
-        if failed.errno == errno.EADDRINUSE:
-            raise PortBusy(host, port) from failed
-        why = f"cannot be listened on ({failed.strerror or failed})"
-        raise CannotListen(host, port, why, "choose an address of this machine") from failed
+        raise cannot_listen("control.listen", listen, socket.SOCK_STREAM, failed) from failed
     except BaseException:
         await runner.cleanup()
         raise

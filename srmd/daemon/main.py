@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from srmd.config import Config, ConfigError, load
-from srmd.daemon.heartbeat import PortBusy as HeartbeatPortBusy
-from srmd.daemon.http import CannotListen, make_app, serve
+from srmd.daemon.http import make_app, serve
+from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
 from srmd.log import Log, LogError
@@ -69,7 +69,7 @@ def run(config_path: Path) -> int:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
             return asyncio.run(_boots(config_path, config, log, last_resort))
-        except (HeartbeatPortBusy, CannotListen) as error:
+        except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
             return _refuse(STATE_DAMAGED, str(error))

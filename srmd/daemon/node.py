@@ -45,7 +45,7 @@ from srmd.daemon.facade import (
     ServiceAction,
     SrmAction,
 )
-from srmd.daemon.heartbeat import PortBusy
+from srmd.daemon.listening import CannotListen
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.notify import Notify
 from srmd.daemon.peer import CallFailed
@@ -94,7 +94,6 @@ from srmd.wire.codec import MalformedMessage
 from srmd.wire.rejected import Rejected, Trigger
 
 JOURNAL_FILE = "journal.jsonl"
-RUN_DIR = "run"
 OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 T = TypeVar("T")
 
@@ -148,7 +147,7 @@ class ServerNode:
                 for row in services.service
                 if row.name != DATABASE_SERVICE
             ],
-            config.node.state_dir / RUN_DIR,
+            config.node.run_dir,
             Limits(
                 start_s=services.start_limit_s,
                 stop_s=services.stop_limit_s,
@@ -178,7 +177,7 @@ class ServerNode:
 
     async def power_on(self) -> None:
         """Open the database and start SRM.  Raises OSError when the memory cannot be stored (no
-        node may speak under an incarnation that it could forget), and PortBusy."""
+        node may speak under an incarnation that it could forget), and CannotListen."""
         async with self._srm_order:
             with suppress(DatabaseDown):  # shown, watched, a failure with a delay like any other
                 await self.database.start()
@@ -307,7 +306,7 @@ class ServerNode:
             self.memory = replace(self.memory, incarnation=incarnation)
             try:
                 await self._start_srm(Start.RESTART)
-            except (OSError, PortBusy) as error:
+            except (OSError, CannotListen) as error:
                 self.srm_note = f"not started: {str(error) or type(error).__name__}"
                 self.log.error("srm.failed", error=self.srm_note)
 
@@ -400,7 +399,7 @@ class ServerNode:
     # ------------------------------------------------------------ SRM
 
     async def _start_srm(self, start: Start) -> None:
-        """Raises OSError and PortBusy."""
+        """Raises OSError and CannotListen."""
         self._srm_starts = True
         try:
             memory = of_new_run(self.memory, self.config)
@@ -494,7 +493,7 @@ class ServerNode:
                 self._reload()
                 try:
                     await self._start_srm(Start.RESTART)
-                except (OSError, PortBusy) as error:
+                except (OSError, CannotListen) as error:
                     self.srm_note = f"not started: {str(error) or type(error).__name__}"
                     return Refused(f"SRM does not start: {error}", kind="unavailable")
         return Done(f"SRM: {action.value} done")

@@ -86,7 +86,7 @@ class Srm(Events):
     """One run of SRM, from its start to its stop."""
 
     def __init__(self, host: Host, start: Start) -> None:
-        """Raises PortBusy."""
+        """Raises CannotListen."""
         config, memory = host.config, host.memory
         self.host = host
         self.config = config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import time
@@ -26,7 +27,8 @@ from srmd.core.events import Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
 from srmd.daemon import heartbeat as heartbeat_module
-from srmd.daemon.heartbeat import Events, HeartbeatSocket, PortBusy
+from srmd.daemon.heartbeat import Events, HeartbeatSocket
+from srmd.daemon.listening import PortBusy
 from srmd.secret import Secret
 from srmd.wire.heartbeat import Heartbeat, Summary, encode
 from srmd.wire.rejected import Rejected
@@ -48,6 +50,7 @@ class Heard(Events):
     def __init__(self) -> None:
         self.beats: list[Heartbeat] = []
         self.rejections: list[str] = []
+        self.sources: list[str] = []
         self.down_s: list[float] = []
         self.errors: list[Exception | None] = []
         self.mismatches: list[str] = []
@@ -69,6 +72,7 @@ class Heard(Events):
 
     def rejected(self, error: Rejected, source: str, count: int) -> None:
         self.rejections.append(error.trigger.value)
+        self.sources.append(source)
 
     def send_failed(self, error: Exception | None) -> None:
         self.errors.append(error)
@@ -89,18 +93,20 @@ def made(
 
 @asynccontextmanager
 async def listening(
-    peer: str = HOST, *, timeout_s: float = 60.0
+    peer: str = HOST, *, listen: str = HOST, timeout_s: float = 60.0
 ) -> AsyncIterator[tuple[HeartbeatSocket, Heard, socket.socket]]:
     """A running heartbeat socket of node a, and a plain socket in the place of its peer's."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind((HOST, 0))
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        loopback = "::1" if ":" in peer else HOST
+        udp.bind((loopback, 0))
         udp.setblocking(False)
         config = Config(
             node=NodeConfig(id="a", state_dir=Path("unused")),
             group=GroupConfig(name="lab"),
             peer=PeerConfig(id="b", heartbeat=Address(peer, udp.getsockname()[1]), control="x"),
             heartbeat=HeartbeatConfig(
-                listen=Address(HOST, 0),
+                listen=Address(listen, 0),
                 keep_alive_interval_s=INTERVAL_S,
                 keep_alive_timeout_s=timeout_s,
                 initialization_keep_alive_timeout_s=60.0,
@@ -109,7 +115,8 @@ async def listening(
         )
         heard = Heard()
         beats = HeartbeatSocket(config, config.auth.keyring(), Mark(), heard)
-        udp.connect(beats._socket.getsockname())
+        if "%" not in peer:
+            udp.connect((loopback, beats._socket.getsockname()[1]))
         running = asyncio.create_task(beats.run())
         try:
             yield beats, heard, udp
@@ -289,6 +296,50 @@ async def test_a_loop_that_stood_still_does_not_blame_the_peer() -> None:
         assert time.monotonic() >= woken_s + INTERVAL_S
 
 
+@pytest.mark.parametrize(
+    "listen,peer",
+    [("::", HOST), ("::", "::1"), ("::", "localhost"), ("::1", "::1"), ("localhost", HOST)],
+)
+async def test_heartbeats_leave_and_are_heard_by_every_pair_of_addresses(
+    listen: str, peer: str
+) -> None:
+    """On `[::]` no heartbeat left for an IPv4 peer, and the name of one was never found."""
+    async with listening(peer, listen=listen) as (beats, heard, udp):
+        await until(lambda: beats.sent_count >= 2)
+        udp.send(datagram(beats, made("b", 1)))
+        udp.send(b"garbage")
+        await until(lambda: bool(heard.beats and heard.rejections))
+        assert heard.errors == []
+        assert heard.sources == ["::1" if peer == "::1" else HOST]
+
+
+def link_local() -> str:
+    """A link-local address of this machine with its zone; skips where there is none."""
+    table = Path("/proc/net/if_inet6")
+    for line in table.read_text().splitlines() if table.exists() else ():
+        address, *_, zone = line.split()
+        if address.startswith("fe80"):
+            return f"{ipaddress.IPv6Address(int(address, 16))}%{zone}"
+    pytest.skip("no interface of this machine has a link-local address")
+
+
+async def test_a_link_local_address_is_bound_and_sent_to_with_its_zone() -> None:
+    here = link_local()
+    async with listening(here, listen=here) as (beats, heard, _):
+        await until(lambda: beats.sent_count >= 2)
+        assert heard.errors == []
+
+
+async def test_a_peer_of_the_other_version_of_ip_is_told_with_the_way_out() -> None:
+    async with listening("::1") as (beats, heard, _):
+        await until(lambda: bool(heard.errors))
+        assert str(heard.errors[0]) == (
+            "::1 has no IPv4 address, and heartbeat.listen (127.0.0.1:0) sends to no other; "
+            "[::]:0 sends to both versions"
+        )
+        assert beats.sent_count == 0
+
+
 async def test_names_resolve_beside_the_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that does not answer: ticks and deadline go on, and nothing waits for it."""
     asked = asyncio.Event()
@@ -370,7 +421,9 @@ async def test_a_port_in_use_is_said_with_the_way_out() -> None:
         port = beats._socket.getsockname()[1]
         listen = replace(beats._config.heartbeat, listen=Address(HOST, port))
         config = replace(beats._config, heartbeat=listen)
-        with pytest.raises(PortBusy, match=rf"heartbeat.listen: {HOST}:{port}: .* in use"):
+        with pytest.raises(
+            PortBusy, match=rf"heartbeat.listen: {HOST}:{port} is in use by process"
+        ):
             HeartbeatSocket(config, beats._keyring, Mark(), heard)
 
 

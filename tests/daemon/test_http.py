@@ -6,6 +6,7 @@ Every answer is held against the published document by `tests.daemon.api`.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import Any
 
@@ -21,7 +22,8 @@ from srmd.daemon.facade import (
     ServiceAction,
     SrmAction,
 )
-from srmd.daemon.http import CannotListen, PortBusy, make_app, serve
+from srmd.daemon.http import make_app, serve
+from srmd.daemon.listening import CannotListen, PortBusy
 from srmd.daemon.routes import IMPORT_BYTES_MAX
 from tests.daemon.api import WITHIN_S, of, running
 from tests.daemon.fake_facade import STATUS, TOKEN, FakeFacade
@@ -566,11 +568,45 @@ async def test_a_port_in_use_is_a_clear_error() -> None:
         app = make_app(FakeFacade(), on_error=lambda *_: None)
         with pytest.raises(PortBusy) as raised:
             await serve(app, "127.0.0.1", port)
-    assert str(raised.value) == (
-        f"control.listen: 127.0.0.1:{port} is in use; "
-        "stop what listens there, or choose another port"
+    assert str(raised.value).startswith(
+        f"control.listen: 127.0.0.1:{port} is in use by process {os.getpid()} ("
     )
-    assert (raised.value.host, raised.value.port) == ("127.0.0.1", port)
+    assert str(raised.value).endswith(
+        "); stop what uses the port, or choose another one (and tell the peer's configuration)"
+    )
+
+
+async def test_a_port_that_an_outgoing_connection_holds_is_told_with_its_process() -> None:
+    """Ports for outgoing connections may be those of a configuration: 20075 on some machines."""
+    with socket.create_server(("127.0.0.1", 0)) as far, socket.socket() as near:
+        near.connect(far.getsockname())
+        port, far_port = near.getsockname()[1], far.getsockname()[1]
+        app = make_app(FakeFacade(), on_error=lambda *_: None)
+        with pytest.raises(PortBusy) as raised:
+            await serve(app, "::", port)
+    assert str(raised.value).startswith(
+        f"control.listen: [::]:{port} is in use by a connection of process {os.getpid()} ("
+    )
+    assert f") to 127.0.0.1:{far_port}; end that connection" in str(raised.value)
+    assert f"`sysctl net.ipv4.ip_local_reserved_ports={port}`" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "host,callers",
+    [("::", ("127.0.0.1", "::1")), ("::1", ("::1",)), ("localhost", ("127.0.0.1",))],
+)
+async def test_all_addresses_of_ipv6_answer_ipv4_too(host: str, callers: tuple[str, ...]) -> None:
+    app = make_app(FakeFacade(), on_error=lambda *_: None)
+    server = await serve(app, host, 0)
+    try:
+        for caller in callers:
+            _, writer = await asyncio.open_connection(caller, server.port)
+            writer.close()
+        if "127.0.0.1" not in callers:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", server.port)
+    finally:
+        await server.close()
 
 
 async def test_an_address_of_another_machine_is_a_clear_error() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from srmd.client import ClientError, Rejected
+from srmd.config import load
 from srmd.core.node import Node
 from srmd.core.transitions import step
 from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, processes_of
@@ -402,6 +403,41 @@ def test_a_pair_with_different_keys_is_unknown_on_both_nodes() -> None:
         pair.close()
     assert not pair.left_behind
     assert not processes_of(pair.mark)
+
+
+@pytest.mark.parametrize(
+    "listen,reached", [("[::]", "127.0.0.1"), ("[::]", "[::1]"), ("[::1]", "[::1]")]
+)
+def test_a_pair_speaks_by_all_addresses_of_this_machine(listen: str, reached: str) -> None:
+    """On `[::]` no heartbeat left for an IPv4 peer, the control port refused IPv4, and the check of
+    the configuration had said that all is well."""
+    pair = LabPair()
+    try:
+        beats, calls = (
+            {n.id: n.heartbeat for n in pair.nodes},
+            {n.id: n.control for n in pair.nodes},
+        )
+        for node, peer in ((pair.a, "b"), (pair.b, "a")):
+            node.overrides = {
+                "heartbeat": {"listen": beats[node.id].replace("127.0.0.1", listen)},
+                "control": {"listen": calls[node.id].replace("127.0.0.1", listen)},
+                "peer": {
+                    "heartbeat": beats[peer].replace("127.0.0.1", reached),
+                    "control": "http://" + calls[peer].replace("127.0.0.1", reached),
+                },
+            }
+            node.client.url = "http://" + calls[node.id].replace("127.0.0.1", reached)
+        pair.write_configs()
+        for node in pair.nodes:
+            load(node.config_file)
+        pair.start()
+        pair.a.client.generate_users(2, "balanced", "user")
+        pair.a.failover()
+        pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/On Admin Request")
+        assert pair.b.status()["peer"]["control_reachable"]
+        pair.wait_until("b serves all users", lambda: pair.served() == {"a": 0, "b": 2})
+    finally:
+        pair.close()
 
 
 def test_a_node_told_to_stop_twice_stops(story: Story) -> None:

@@ -101,7 +101,8 @@ async def bind(protocol: Protocol, text: str) -> socket.socket:
     try:
         bound.setblocking(False)
         if where.family is socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where.named)
+            # As Go: all addresses of IPv6 are those of IPv4 too, named (`[::]`) or not.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where.address[0] != "::")
         if protocol is Protocol.TCP:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(where.address)

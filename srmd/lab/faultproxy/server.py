@@ -11,9 +11,10 @@ from time import monotonic
 
 from aiohttp import web
 
-from srmd.lab.faultproxy.address import shown
+from srmd.lab.faultproxy.address import CannotBind, bind, shown
 from srmd.lab.faultproxy.api import About, Api
 from srmd.lab.faultproxy.body import BadBody, decode
+from srmd.lab.faultproxy.catalogue import Protocol
 from srmd.lab.faultproxy.journal import Journal
 from srmd.lab.faultproxy.proxies import Proxies, Proxy, Refused
 from srmd.lab.faultproxy.seeds import fresh_seed
@@ -74,8 +75,8 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
             await _populate(proxies, settings.config)
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
-        except (OSError, OverflowError) as failed:
+            await (await _site(runner, settings.host, settings.port)).start()
+        except (OSError, OverflowError, CannotBind) as failed:
             message = f"{settings.host}:{settings.port}: {failed}; choose another host or port"
             raise CannotStart(message) from failed
         yield Serving(f"http://{shown(runner.addresses[0])}", seed, proxies)
@@ -83,6 +84,17 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
         await runner.cleanup()
         await proxies.close()
         journal.close()
+
+
+async def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+    """Where the API listens.  Raises CannotBind.
+
+    asyncio would listen on IPv6 alone at `::`, where Toxiproxy takes IPv4 too.
+    """
+    bare = host.removeprefix("[").removesuffix("]")
+    if ":" not in bare:
+        return web.TCPSite(runner, host, port)
+    return web.SockSite(runner, await bind(Protocol.TCP, f"[{bare}]:{port}"))
 
 
 async def _populate(proxies: Proxies, path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from srmd.lab.faultproxy.__main__ import main
-from tests.lab.faultproxy.programs import ROOT, START_LIMIT_S, ours
+from tests.lab.faultproxy.programs import ROOT, START_LIMIT_S, Server, free_port, ours
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,6 +66,41 @@ def test_proxies_of_the_config_file_are_there(tmp_path: Path) -> None:
         (proxy,) = json.loads(server.ask("GET", "/proxies").body).values()
         assert proxy["protocol"] == "udp"
         assert proxy["enabled"]
+
+
+def test_all_addresses_of_ipv6_answer_ipv4_too(tmp_path: Path) -> None:
+    """Three of nine public configuration files listen on `[::]`, for clients on 127.0.0.1."""
+    tcp, udp = free_port(), free_port(socket.SOCK_DGRAM)
+    config = tmp_path / "proxies.json"
+    config.write_text(
+        json.dumps(
+            [
+                {"name": "tcp", "listen": f"[::]:{tcp}", "upstream": "127.0.0.1:9"},
+                {"name": "udp", "listen": f"[::]:{udp}", "upstream": "127.0.0.1:9"}
+                | {"protocol": "udp"},
+            ]
+        )
+    )
+    with ours("--config", str(config), host="::") as listening:
+        server = replace(listening, host="127.0.0.1")
+        shown = json.loads(server.ask("GET", "/proxies").body)
+        assert shown["tcp"]["listen"] == f"[::]:{tcp}"
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, tcp), timeout=START_LIMIT_S).close()
+            socket.create_connection((host, server.port), timeout=START_LIMIT_S).close()
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", (host, udp))
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while received(server, "udp") < 2:
+            assert time.monotonic() < deadline_s, "datagrams of IPv4 or IPv6 did not arrive"
+
+
+def received(server: Server, name: str) -> int:
+    stats = json.loads(server.ask("GET", f"/srm/v1/proxies/{name}/stats").body)
+    count = stats["upstream"]["received"]
+    assert isinstance(count, int)
+    return count
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""Checks the paths of a configuration on this machine, for `srmd config check`.
+
+`srmd run` does not ask this: a node starts without the program of a service, and says which one.
+What no user could use is a problem.  What only this user cannot use is a warning, because the node
+may run as another one.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+from pathlib import Path
+
+from srmd.config.values import Config
+from srmd.strict_toml import Reader, shown
+
+SHEBANG_BYTES_MAX = 256
+"""The kernel reads no more of a first line; longer ones are not judged."""
+
+
+def judge_paths(reader: Reader, config: Config) -> None:
+    """Notes folders and files that cannot be, and commands that cannot be executed."""
+    if reader.fine("node.state_dir"):
+        _judge_folder(reader, "node.state_dir", config.node.state_dir)
+    if config.log.file is not None and reader.fine("log.file"):
+        _judge_file(reader, "log.file", config.log.file)
+    for number, service in enumerate(config.services.service, start=1):
+        key = f"services.service {number}.command"
+        if service.enabled and service.command and reader.fine(key):
+            _judge_command(reader, key, service.command[0], config.node.run_dir)
+
+
+def _judge_folder(reader: Reader, key: str, path: Path) -> None:
+    """A folder that can be written to, or made."""
+    there = _nearest(path)
+    if not there.is_dir():
+        reader.problem(key, str(path), f"{there} is a file; name a folder that is there or can be")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        what = "write to it" if there == path else f"make it below {there}"
+        reader.warn(key, str(path), _only_others(f"may not {what}"))
+
+
+def _judge_file(reader: Reader, key: str, path: Path) -> None:
+    """A file that can be appended to, or made."""
+    if not _exists(path):
+        _judge_folder(reader, key, path.parent)
+    elif not path.is_file():
+        reader.problem(key, str(path), f"it is {_kind(path.stat().st_mode)}; name a file")
+    elif not os.access(path, os.R_OK | os.W_OK):
+        reader.warn(key, str(path), _only_others("may not write to it"))
+
+
+def _judge_command(reader: Reader, key: str, program: str, run_dir: Path) -> None:
+    """A program that can be executed, found as `srmd run` will find it."""
+    value = shown(program)
+    if "/" not in program:
+        if shutil.which(program) is None:
+            right = f"not found in PATH ({os.environ.get('PATH', '')}); name it with its folder"
+            reader.problem(key, value, right)
+        return
+    path = run_dir / program
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        reader.warn(key, value, _only_others("may not look at it"))
+        return
+    except OSError as failed:
+        place = "" if path == Path(program) else f" ({path})"
+        right = f"{failed.strerror}{place}; name a program that is there"
+        reader.problem(key, value, right)
+        return
+    if not stat.S_ISREG(mode):
+        reader.problem(key, value, f"it is {_kind(mode)}; name a program")
+    elif not mode & 0o111:
+        reader.problem(key, value, f"it is not executable; chmod +x {path}")
+    elif not os.access(path, os.X_OK):
+        reader.warn(key, value, _only_others("may not execute it"))
+    elif (interpreter := _interpreter(path)) is not None and not _exists(interpreter):
+        right = f"its first line names {interpreter}, which is not there"
+        reader.problem(key, value, right)
+
+
+def _interpreter(path: Path) -> Path | None:
+    """The program that executes a script; None for what is none, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(SHEBANG_BYTES_MAX)
+    except OSError:
+        return None
+    if not first.startswith(b"#!") or b"\n" not in first:
+        return None
+    words = first[2:].partition(b"\n")[0].split()
+    return Path(os.fsdecode(words[0])) if words else None
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the nearest one above it that exists."""
+    return next((each for each in (path, *path.parents) if _exists(each)), path)
+
+
+def _exists(path: Path) -> bool:
+    """Something is there, as far as this user may look."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _kind(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+
+
+def _only_others(what: str) -> str:
+    try:
+        me = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        me = str(os.geteuid())
+    return f"user {me} {what}; the user that runs the node must be able to"
