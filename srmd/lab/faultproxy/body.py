@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 _WHITE = " \t\r\n"
+Items = list[object]
+"""A JSON array."""
 
 
 class BadBody(Exception):
@@ -98,8 +100,15 @@ class Fields:
             raise BadBody(f"{key}: {_kind(value)} where an object is needed")
         return {str(name): each for name, each in value.items()}
 
+    def array(self, key: str) -> Items | None:
+        """None: it is absent, or null."""
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, list):
+            raise BadBody(f"{key}: {_kind(value)} where an array is needed")
+        return value
 
-def items(value: object) -> list[object]:
+
+def items(value: object) -> Items:
     """The items of a JSON array; null is an empty one.  Raises BadBody."""
     if value is None:
         return []

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from srmd.lab.faultproxy.catalogue import UnknownToxic, is_effective, toxic_for
 from srmd.lab.faultproxy.journal import Journal
 from srmd.lab.faultproxy.placement import Direction, Placement
 from srmd.lab.faultproxy.tcp import TcpWire
+from srmd.lab.faultproxy.toxic import BadAttribute
 from srmd.lab.faultproxy.udp import UdpSettings, UdpWire
 
 PROXIES_MAX = 1000
@@ -70,6 +72,8 @@ class Wanted:
     enabled: bool
     protocol: Carried = Carried.TCP
     settings: UdpSettings = _DEFAULTS
+    toxics: tuple[Placement, ...] | None = None
+    """None: nothing is said of them."""
 
 
 class Proxy:
@@ -113,6 +117,10 @@ class Proxy:
             if placement.name == name:
                 return placement
         raise Refused(404, "toxic not found")
+
+    def add_toxic(self, placement: Placement) -> None:
+        self.toxics.append(placement)
+        self.wire.add(placement)
 
     def remove_toxic(self, name: str) -> None:
         placement = self.toxic(name)
@@ -160,7 +168,7 @@ class Proxies:
         for key in ("name", "upstream"):
             if not getattr(wanted, key):
                 raise Refused(400, f"missing required field: {key}")
-        self._judge(fields, wanted)
+        wanted = self._judged(fields, wanted)
         async with self._changing:
             if wanted.name in self._proxies:
                 raise Refused(409, "proxy already exists")
@@ -202,8 +210,10 @@ class Proxies:
             for key in ("name", "upstream"):
                 if not getattr(wanted, key):
                     raise Refused(400, f"missing required field: {key} at proxy {number}")
-        for fields, wanted in zip(listed, all_wanted, strict=True):
-            self._judge(fields, wanted)
+        if self.strict:
+            _refuse_twins([wanted.name for wanted in all_wanted])
+        pairs = zip(listed, all_wanted, strict=True)
+        all_wanted = [self._judged(fields, wanted) for fields, wanted in pairs]
         async with self._changing:
             for wanted in all_wanted:
                 # One by one: what has been done is the answer to a failure.
@@ -229,7 +239,21 @@ class Proxies:
 
     def add_toxic(self, name: str, body: object) -> Placement:
         proxy = self.get(name)
-        fields = Fields(body)
+        placement = self._placement(proxy.name, proxy.protocol, Fields(body), proxy.toxics)
+        self._add_toxic(proxy, placement)
+        return placement
+
+    def _add_toxic(self, proxy: Proxy, placement: Placement) -> None:
+        proxy.add_toxic(placement)
+        self._journal.tell("toxic.added", proxy=proxy.name, toxic=placement.shown())
+
+    def _placement(
+        self, proxy_name: str, protocol: Carried, fields: Fields, others: Sequence[Placement]
+    ) -> Placement:
+        """A toxic as a request describes it, to stand beside `others`.
+
+        Raises Refused, BadBody and BadAttribute.
+        """
         stream = fields.text("stream", Direction.DOWNSTREAM.value)
         type_name = fields.text("type", "")
         own_name = fields.text("name", "") or f"{type_name}_{stream}"
@@ -241,31 +265,27 @@ class Proxies:
             message = "stream was invalid, can be either upstream or downstream"
             raise Refused(400, message) from bad
         try:
-            toxic = toxic_for(proxy.protocol, type_name, strict=self.strict)
+            toxic = toxic_for(protocol, type_name, strict=self.strict)
         except UnknownToxic as bad:
             raise Refused(400, str(bad)) from bad
-        if any(placement.name == own_name for placement in proxy.toxics):
+        if any(placement.name == own_name for placement in others):
             raise Refused(409, "toxic already exists")
         if self.strict:
             _refuse_unknown(fields, _TOXIC_KEYS)
             _judge_name(own_name)
             _judge_toxicity(toxicity)
-        if len(proxy.toxics) >= TOXICS_MAX:
-            raise Refused(400, f"{proxy.name} has {TOXICS_MAX} toxics already; remove some")
+        if len(others) >= TOXICS_MAX:
+            raise Refused(400, f"{proxy_name} has {TOXICS_MAX} toxics already; remove some")
         toxic.change(attributes, strict=self.strict)
-        placement = Placement(
+        return Placement(
             own_name,
             type_name,
             stream,
             direction,
             toxicity,
             toxic,
-            effective=is_effective(proxy.protocol, toxic),
+            effective=is_effective(protocol, toxic),
         )
-        proxy.toxics.append(placement)
-        proxy.wire.add(placement)
-        self._journal.tell("toxic.added", proxy=name, toxic=placement.shown())
-        return placement
 
     def update_toxic(self, name: str, toxic_name: str, body: object) -> Placement:
         placement = self.get(name).toxic(toxic_name)
@@ -295,10 +315,15 @@ class Proxies:
         if len(self._proxies) >= PROXIES_MAX and wanted.name not in self._proxies:
             raise Refused(400, f"there are {PROXIES_MAX} proxies already; delete some")
         proxy = Proxy(wanted, self._wire(wanted))
-        if wanted.enabled:
-            await proxy.run(await _bound(wanted.protocol, wanted.listen))
+        listening = await _bound(wanted.protocol, wanted.listen) if wanted.enabled else None
+        for placement in wanted.toxics or ():
+            proxy.add_toxic(placement)  # before the first client
+        if listening:
+            await proxy.run(listening)
         self._proxies[wanted.name] = proxy
         self._journal.tell("proxy.created", proxy=proxy.shown())
+        for placement in wanted.toxics or ():
+            self._journal.tell("toxic.added", proxy=proxy.name, toxic=placement.shown())
         return proxy
 
     async def _create_or_keep(self, wanted: Wanted) -> Proxy:
@@ -308,15 +333,26 @@ class Proxies:
         same_place = old.listen == await _place(wanted.listen)
         same_kind = (old.protocol, old.settings) == (wanted.protocol, wanted.settings)
         if same_place and same_kind and old.upstream == wanted.upstream:
+            if wanted.toxics is not None:
+                self._replace_toxics(old, wanted.toxics)
             return old
         if same_place and same_kind and old.enabled and wanted.enabled:
-            old.remove_toxics()
+            self._replace_toxics(old, wanted.toxics or ())
             await self._move(old, wanted, same_place=True)
             return old
         # The new one is bound first: without a port for it, the old one stays.
         new = await self._create(wanted)
         await old.stop()
         return new
+
+    def _replace_toxics(self, proxy: Proxy, wanted: Sequence[Placement]) -> None:
+        """Toxics that are there already as they are wanted go on undisturbed."""
+        if [each.shown() for each in proxy.toxics] == [each.shown() for each in wanted]:
+            return
+        for placement in proxy.ordered():
+            self.remove_toxic(proxy.name, placement.name)
+        for placement in wanted:
+            self._add_toxic(proxy, placement)
 
     async def _move(self, proxy: Proxy, wanted: Wanted, *, same_place: bool) -> None:
         """Another listen address, another upstream, or both."""
@@ -349,14 +385,39 @@ class Proxies:
             settings=_settings(fields, _DEFAULTS),
         )
 
-    def _judge(self, fields: Fields, wanted: Wanted) -> None:
-        """What a strict server wants of a new proxy beyond Toxiproxy."""
+    def _judged(self, fields: Fields, wanted: Wanted) -> Wanted:
+        """The proxy with its toxics.  A strict server wants more of a new proxy than Toxiproxy.
+
+        Toxiproxy, and a lenient server, take no toxics here: it ignores them.
+        """
         if not self.strict:
-            return
+            return wanted
+        listed = fields.array("toxics")
         _judge_name(wanted.name)
         _refuse_unknown(fields, _PROXY_KEYS)
         if wanted.protocol is Carried.TCP and wanted.settings != _DEFAULTS:
             raise BadBody(f"{', '.join(_UDP_KEYS)} are for proxies of protocol udp")
+        if listed is None:
+            return wanted
+        toxics: list[Placement] = []
+        for number, item in enumerate(listed, start=1):
+            place = f"toxic {number} of proxy {wanted.name}"
+            try:
+                found = self._placement(wanted.name, wanted.protocol, Fields(item), toxics)
+            except Refused as refused:
+                raise Refused(refused.status, f"{place}: {refused}") from refused
+            except (BadBody, BadAttribute) as bad:
+                raise BadBody(f"{place}: {bad}") from bad
+            toxics.append(found)
+        return replace(wanted, toxics=tuple(toxics))
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    """Toxiproxy, and a lenient server, let the last proxy of a name win."""
+    for number, name in enumerate(names, start=1):
+        first = names.index(name) + 1
+        if first < number:
+            raise BadBody(f"proxies {first} and {number} have one name, {name[:60]!a}; rename one")
 
 
 def _updated(proxy: Proxy, fields: Fields) -> Wanted:

@@ -209,6 +209,26 @@ STORIES: dict[str, tuple[Request, ...]] = {
         patch("/proxies/other", "{"),
         get("/proxies/p1"),
     ),
+    "toxics of a new proxy are ignored": (
+        post(
+            "/proxies",
+            '{"name":"p1","listen":"127.0.0.1:{p}","upstream":"127.0.0.1:9","toxics":'
+            '[{"type":"latency","attributes":{"latency":45}}]}',
+        ),
+        get("/proxies/p1/toxics"),
+        *populate(
+            '[{"name":"p2","listen":"127.0.0.1:{q}","upstream":"127.0.0.1:9","toxics":'
+            '[{"type":"latency"}]}]'
+        ),
+    ),
+    "two proxies of one name": populate(
+        '[{"name":"p1","listen":"127.0.0.1:{p}","upstream":"127.0.0.1:9"},'
+        '{"name":"p1","listen":"127.0.0.1:{q}","upstream":"127.0.0.1:8"}]'
+    ),
+    "all addresses of IPv6": (
+        post("/proxies", '{"name":"p1","listen":"[::]:{p}","upstream":"127.0.0.1:9"}'),
+        get("/proxies"),
+    ),
     "toxics of a missing proxy": (
         get("/proxies/p1/toxics"),
         post("/proxies/p1/toxics", "{"),
