@@ -7,6 +7,7 @@ Whoever reads ends with `table.close()` for each table (unknown keys) and `reade
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
@@ -78,10 +79,12 @@ def read(path: Path, error: type[TomlError] = TomlError) -> Reader:
     if len(raw) > FILE_BYTES_MAX:
         raise error(path, [Problem("", "too large", f"at most {FILE_BYTES_MAX} bytes")])
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # editors of Windows begin a file with a byte order mark
         return Reader(path, tomllib.loads(text), lines_of(text), error)
     except UnicodeDecodeError as failed:
-        problem = Problem("", f"byte {failed.start}", "the file must be UTF-8")
+        is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "UTF-16" if is_utf16 else f"byte {failed.start}"
+        problem = Problem("", found, "the file must be UTF-8")
         raise error(path, [problem]) from failed
     except (tomllib.TOMLDecodeError, RecursionError) as failed:
         raise error(path, [Problem("", "not TOML", str(failed))]) from failed

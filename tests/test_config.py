@@ -678,6 +678,19 @@ def test_a_node_starts_without_the_program_of_a_service(tmp_path: Path) -> None:
     assert load(write(tmp_path, a_service("/no/such/program"))).config.services.service
 
 
+def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors of Windows write one."""
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "k1.key").write_bytes(mark + KEY.encode() + b"\r\n")
+    (tmp_path / "k1.key").chmod(0o600)
+    file = write(tmp_path, {"auth.keys.k1": '{ file = "k1.key" }'})
+    file.write_bytes(mark + file.read_bytes())
+    assert load(file).config.auth.keys["k1"] == Secret(bytes.fromhex(KEY))
+    file.write_text(file.read_text("utf-8-sig"), "utf-16")
+    with pytest.raises(ConfigError, match="UTF-16: the file must be UTF-8"):
+        load(file)
+
+
 # Secrets.
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_API = "http://127.0.0.1:20075"
 """Cisco's Admin RPC Port, on this machine."""
 TOKEN_BYTES_MAX = 4096
+BOM = b"\xef\xbb\xbf"
+"""Editors of Windows begin a file with it."""
 
 
 def client_for(options: argparse.Namespace) -> Client:
@@ -65,7 +67,8 @@ def _config(file: str) -> Config:
 def _token_of_file(file: str) -> Secret:
     try:
         with open(file, "rb") as source:  # noqa: PTH123 - pathlib would be felt
-            text = source.read(TOKEN_BYTES_MAX).decode("ascii").strip()
+            raw = source.read(TOKEN_BYTES_MAX)
+            text = raw.removeprefix(BOM).decode("ascii").strip()
     except (OSError, ValueError) as bad:
         why = (bad.strerror if isinstance(bad, OSError) else None) or "not a line of ASCII"
         raise Failure(Exit.USAGE, f"--token-file {file}: {why}") from bad

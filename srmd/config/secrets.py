@@ -5,6 +5,7 @@ A secret that is wrong is never shown in the problem that tells so.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Mapping
@@ -92,7 +93,7 @@ class Secrets:
             return None
         judge_mode(reader, name, where, found)
         try:
-            text = raw.decode("ascii").strip()
+            text = raw.removeprefix(codecs.BOM_UTF8).decode("ascii").strip()
         except UnicodeDecodeError:
             text = ""
         if not text or len(raw) > SECRET_BYTES_MAX:

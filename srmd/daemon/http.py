@@ -19,6 +19,7 @@ for all of them:
 from __future__ import annotations
 
 import asyncio
+import codecs
 import ipaddress
 import socket
 import traceback
@@ -463,7 +464,7 @@ async def _read(request: web.Request, route: Route, body: Body, body_s: float) -
 
 def _json_fields(schema: Schema, body: bytes) -> dict[str, Any]:
     try:
-        value = parse_json(body or b"{}")
+        value = parse_json(body.removeprefix(codecs.BOM_UTF8) or b"{}")
         dump_json(value)
     except MalformedMessage as failed:
         raise Unacceptable(400, f"body: {failed.problem}") from None

@@ -20,6 +20,7 @@ from aiohttp.tracing import Trace
 from srmd.config import Config
 from srmd.daemon.database import Database
 from srmd.daemon.tls import Tls
+from srmd.http_failures import in_words
 from srmd.node.calling import Answer, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
@@ -230,8 +231,9 @@ class Peer:
                 decoded = believed(answer, request, self._keyring)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
-            self._note(False, _why(error))
-            raise CallFailed(_why(error)) from error
+            why = in_words(error)
+            self._note(False, why)
+            raise CallFailed(why) from error
         except (Rejected, MalformedMessage) as error:
             self._note(False, str(error))
             raise CallFailed(str(error)) from error
@@ -276,12 +278,6 @@ class _PeerConnector(aiohttp.TCPConnector):
             connection.close()
             raise
         return connection
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not believed: {error.certificate_error}"
-    return str(error) or type(error).__name__
 
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from srmd.http_failures import in_words
 from srmd.secret import Secret
 
 REQUEST_LIMIT_S = 5.0
@@ -337,7 +338,8 @@ class Toxiproxy:
         except TimeoutError as failed:
             raise Unreachable(f"{request}: no answer within {self._limit_s:g} s") from failed
         except aiohttp.ClientError as failed:
-            raise Unreachable(f"{request}: {failed}; is a server running there?") from failed
+            text = f"{request}: {in_words(failed)}; is a server running there?"
+            raise Unreachable(text) from failed
         if status >= 400:
             raise _refusal(status, bytes(raw), request)
         if status >= 300:

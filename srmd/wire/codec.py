@@ -10,6 +10,7 @@ replaces.  The same checks run in both directions: we never send what we would n
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
@@ -100,6 +101,7 @@ def parse_json(data: bytes) -> object:
             data.decode("utf-8"),
             object_pairs_hook=_without_repeats,
             parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
     except MalformedMessage:
         raise
@@ -117,6 +119,14 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise MalformedMessage(f"the key {_shown(key)} is there twice")
         found[key] = value
     return found
+
+
+def _finite(text: str) -> float:
+    """JSON has no infinity, and 1e400 would be one."""
+    number = float(text)
+    if math.isinf(number):
+        raise MalformedMessage(f"{text[:SHOWN_CHARS]} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> object:

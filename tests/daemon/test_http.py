@@ -234,6 +234,16 @@ async def test_a_wrong_query_is_named(query: str, text: str) -> None:
     assert (got.status, got.error) == (422, text)
 
 
+async def test_a_body_may_begin_with_a_byte_order_mark() -> None:
+    async with running() as api:
+        got = await api.ask(
+            "POST",
+            "/api/v1/ha",
+            body=b'\xef\xbb\xbf{"enabled": true}',
+        )
+    assert got.status == 202
+
+
 @pytest.mark.parametrize(
     "body, text",
     [
@@ -242,6 +252,7 @@ async def test_a_wrong_query_is_named(query: str, text: str) -> None:
         (b"\xff", "body: not JSON in UTF-8"),
         (b'{"enabled": NaN}', "body: NaN is not a JSON number"),
         (b'{"enabled": true, "enabled": false}', "body: the key 'enabled' is there twice"),
+        (b'{"enabled": 1e400}', "body: 1e400 is too large a number"),
         (b'{"enabled": "\\ud800"}', "body: a text holds half of a surrogate pair"),
         (b"[" * 100_000, "body: nested too deeply"),
         (b"9" * 5000, "body: not JSON in UTF-8: Exceeds the limit"),

@@ -333,6 +333,19 @@ async def test_an_answer_that_cannot_be_believed_is_a_failed_call(
         await asyncio.sleep(0)
 
 
+async def test_a_peer_that_is_not_reached_is_told_in_plain_words(tmp_path: Path) -> None:
+    """It was "Cannot connect to host 127.0.0.1:9 ssl:default [...]", where there is no TLS."""
+    async with calling(tmp_path, f"http://{HOST}:9") as (peer, _):
+        with pytest.raises(CallFailed):
+            await peer.command(Action.FAILOVER, "b")
+        assert peer.why_unreachable == "connection refused"
+    async with calling(tmp_path, "http://no-such-name.invalid:9") as (peer, _):
+        with pytest.raises(CallFailed):
+            await peer.command(Action.FAILOVER, "b")
+        assert "ssl" not in peer.why_unreachable
+        assert "[" not in peer.why_unreachable
+
+
 @pytest.mark.parametrize("control", [f"http://{HOST}:9", "http://" + "x" * 70 + ".invalid:9"])
 async def test_a_peer_that_cannot_be_reached_or_named_ends_nothing(
     tmp_path: Path, control: str

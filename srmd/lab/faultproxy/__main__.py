@@ -14,7 +14,7 @@ import sys
 
 from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
 from srmd.lab.faultproxy.server import CannotStart, Settings, serving
-from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parser
+from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parse
 from srmd.secret import Secret
 from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
 
@@ -68,7 +68,7 @@ def _signals(ended: asyncio.Event) -> Signals:
 
 
 def _settings(args: list[str]) -> Settings:
-    chosen = parser().parse_args(args)
+    chosen = parse(args)
     token = os.environ.get(TOKEN_VARIABLE)
     return Settings(
         host=chosen.host,

@@ -20,10 +20,9 @@ from aiohttp import web
 from srmd.lab.faultproxy.body import BadBody, decode, encode
 from srmd.lab.faultproxy.proxies import Proxies, Proxy, Refused
 from srmd.lab.faultproxy.toxic import BadAttribute
+from srmd.lab.faultproxy.words import VERSION
 from srmd.secret import Secret
 
-VERSION = "2.13.0"
-"""What we answer for: Ruby's client reads it as a number to choose between POST and PATCH."""
 BODY_BYTES_MAX = 2**20
 """Bound of a request body; ours."""
 HANDLER_LIMIT_S = 25.0

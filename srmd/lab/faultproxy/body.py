@@ -7,6 +7,7 @@ What is wrong with a body is told in our words: Go's change between its versions
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import struct
@@ -24,6 +25,8 @@ class BadBody(Exception):
 
 def decode(raw: bytes) -> object:
     """The first JSON value of a body.  Raises BadBody."""
+    if raw.startswith(codecs.BOM_UTF8):
+        raise BadBody("it begins with a byte order mark; send UTF-8 without one")
     text = raw.decode("utf-8", "replace").lstrip(_WHITE)
     if not text:
         raise BadBody("EOF")

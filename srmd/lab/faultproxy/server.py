@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,7 +106,7 @@ async def _populate(proxies: Proxies, path: Path) -> None:
             raw = file.read(CONFIG_BYTES_MAX + 1)
         if len(raw) > CONFIG_BYTES_MAX:
             raise CannotStart(f"{path}: longer than {CONFIG_BYTES_MAX} bytes")
-        await proxies.populate(decode(raw), done)
+        await proxies.populate(decode(raw.removeprefix(codecs.BOM_UTF8)), done)
     except OSError as failed:
         raise CannotStart(f"{path}: {failed.strerror}; name a file that can be read") from failed
     except (BadBody, Refused) as bad:

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from srmd.lab.faultproxy.seeds import SEED_MAX
 
 HOST = "localhost"
 PORT = 8474
+VERSION = "2.13.0"
+"""What we answer for: Ruby's client reads it as a number to choose between POST and PATCH."""
 TOKEN_VARIABLE = "TOXIPROXY_AUTH_TOKEN"  # noqa: S105 -- the name of the variable, as in 2.13.0
+
+
+METRICS = ("--proxy-metrics", "--runtime-metrics")
+GO_FLAG = re.compile(r"-[a-z][a-z-]+(=.*)?", re.DOTALL)
+GO_FALSE = ("false", "f", "0", "FALSE", "False", "F")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line, as ours or as that of Toxiproxy's server is written.
+
+    Go takes one dash or two before a flag: `-port=8474`, `-port 8474`.  Ends as argparse does.
+    """
+    grammar = parser()
+    chosen = grammar.parse_args(
+        [f"-{word}" if GO_FLAG.fullmatch(word) else word for word in arguments]
+    )
+    for flag in METRICS:
+        if getattr(chosen, flag[2:].replace("-", "_")) not in GO_FALSE:
+            grammar.error(f"{flag}: there is no /metrics here; leave the flag out")
+    return chosen
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="srmd faultproxy",
         description="UDP and TCP proxies that do harm on order, behind Toxiproxy's HTTP API.",
-        epilog=f"{TOKEN_VARIABLE}: when set, clients have to send it as a bearer token.",
+        epilog=f"{TOKEN_VARIABLE}: when set, clients have to send it as a bearer token."
+        "  The flags of Toxiproxy's server are taken with one dash too.",
     )
     parser.add_argument("--host", default=HOST, help="where the API listens (%(default)s)")
     parser.add_argument("--port", default=PORT, type=_port, help="0: any (%(default)s)")
@@ -28,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--lenient", action="store_true", help="accept what Toxiproxy accepts, sensible or not"
     )
+    parser.add_argument(
+        "--version", action="version", version=f"toxiproxy-server version {VERSION} (srmd)"
+    )
+    for flag in METRICS:
+        parser.add_argument(flag, nargs="?", const="true", default="false", help=argparse.SUPPRESS)
     return parser
 
 

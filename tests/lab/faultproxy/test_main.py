@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from srmd.lab.faultproxy.__main__ import main
+from srmd.lab.faultproxy.words import parse
 from tests.lab.faultproxy.programs import ROOT, START_LIMIT_S, Server, free_port, ours
 
 
@@ -157,6 +158,41 @@ def test_a_busy_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_the_flags_of_toxiproxys_server_are_taken(tmp_path: Path, dashes: str) -> None:
+    """Go takes one dash or two, and scripts that start Toxiproxy use one."""
+    config = tmp_path / "proxies.json"
+    config.write_text('[{"name":"p","upstream":"a:1"}]')
+    chosen = parse(
+        [
+            f"{dashes}host=127.0.0.1",
+            *(f"{dashes}port", "8475"),
+            f"{dashes}config={config}",
+            f"{dashes}seed=7",
+            f"{dashes}proxy-metrics=false",
+        ]
+    )
+    assert (chosen.host, chosen.port, chosen.config, chosen.seed) == ("127.0.0.1", 8475, config, 7)
+
+
+def test_the_metrics_of_toxiproxy_are_refused_with_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for flag in ("-proxy-metrics", "--runtime-metrics=true"):
+        assert main([flag]) == 2
+        assert "there is no /metrics here; leave the flag out" in capsys.readouterr().err
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    config = tmp_path / "proxies.json"
+    config.write_bytes(b'\xef\xbb\xbf[{"name":"p","upstream":"a:1"}]')
+    with ours("--config", str(config)) as server:
+        assert server.ask("GET", "/proxies/p").status == 200
+        refused = server.ask("POST", "/populate", "\ufeff[]")
+        assert refused.status == 400
+        assert "it begins with a byte order mark; send UTF-8 without one" in refused.body
 
 
 def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
