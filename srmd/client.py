@@ -173,6 +173,19 @@ class Client:
         body = {"all": True} if user is None else {"user": user}
         return self._change_users("unassign", body)
 
+    def delete_users(self, user: str | None) -> Json:
+        """One user; all of them when None."""
+        body = {"all": True} if user is None else {"user": user}
+        return self._change_users("delete", body)
+
+    def export_users(self) -> bytes:
+        """All users as a CSV file."""
+        path = "/api/v1/users/export"
+        status, raw = self._exchange("GET", path, None, LONG_CALL_TIMEOUT_S)
+        if status >= 300:
+            self._judge(status, raw)
+        return raw
+
     def _change_users(self, how: str, body: Json | bytes) -> Json:
         return self.call("POST", f"/api/v1/users/{how}", body, LONG_CALL_TIMEOUT_S)
 
@@ -188,7 +201,10 @@ class Client:
     ) -> Json:
         """One request, its answer as JSON.  Bytes are sent as CSV, everything else as JSON."""
         limit_s = self.timeout_s if timeout_s is None else timeout_s
-        status, raw = self._exchange(method, path, body, limit_s)
+        return self._judge(*self._exchange(method, path, body, limit_s))
+
+    def _judge(self, status: int, raw: bytes) -> Json:
+        """The answer as JSON, if it is a good one."""
         try:
             answer = json.loads(raw)
         except ValueError:

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from srmd import __version__
-from srmd.cli import Exit, main, waiting
+from srmd.cli import Exit, main, parser, waiting
 from srmd.cli.output import columns_of, labelled, table, wrapped
 from srmd.cli.status import CLEAR_SCREEN, JAPANESE, page
 from srmd.core.states import Reason, State
@@ -34,6 +34,7 @@ from srmd.daemon import main as daemon
 from srmd.lab.faultproxy import __main__ as faultproxy
 from srmd.lab.pair import LabPair
 from srmd.shown import parse_half, parse_reason, parse_state
+from srmd.store import database
 from srmd.tables import FORMATS, render
 
 Capture = pytest.CaptureFixture[str]
@@ -254,8 +255,8 @@ def test_the_exit_codes_of_run_are_those_of_the_daemon() -> None:
         (["failover", "a", "--time", "3"], "--time is not known here; did you mean --timeout?"),
         (["failover", "a", "--timeout", "0"], "more than 0"),
         (["failover", "a", "--timeout", "nan"], "more than 0"),
-        (["users", "generate", "0"], "a whole number from 1"),
-        (["users", "generate", "9" * 5000], "a whole number from 1"),
+        (["users", "generate", "0"], "a whole number from 1 to 75000"),
+        (["users", "generate", "9" * 5000], "a whole number from 1 to 75000"),
         (["users", "assign"], "either USER NODE, or --mode"),
         (["users", "assign", "alice"], "either USER NODE, or --mode"),
         (["users", "unassign"], "either USER, or --all"),
@@ -410,6 +411,8 @@ def test_every_bad_line_of_an_import_is_told(
         ("users assign alice b", ("POST /api/v1/users/assign", {"user": "alice", "home": "b"})),
         ("users assign --mode none", ("POST /api/v1/users/assign", {"mode": "none"})),
         ("users unassign --all", ("POST /api/v1/users/unassign", {"all": True})),
+        ("users delete alice", ("POST /api/v1/users/delete", {"user": "alice"})),
+        ("users delete --all", ("POST /api/v1/users/delete", {"all": True})),
         ("users unassign alice", ("POST /api/v1/users/unassign", {"user": "alice"})),
         (
             "users generate 7 --mode active-standby --prefix u",
@@ -431,6 +434,22 @@ def test_a_command_is_one_request_and_tells_the_answer(
     assert main(words.split()) == 0
     assert node.ordered == [asked]
     assert "taken up" in capsys.readouterr().out
+
+
+def test_the_command_line_knows_how_many_users_a_database_holds() -> None:
+    assert parser.USERS_MAX == database.USERS_MAX
+
+
+def test_what_is_exported_is_printed_as_it_is(node: FakeNode, capsys: Capture) -> None:
+    node.answers["GET /api/v1/users/export"] = (200, b"user_id,home_node\nalice,a\n")
+    assert main(["users", "export"]) == 0
+    assert capsys.readouterr().out == "user_id,home_node\nalice,a\n"
+
+
+def test_an_export_that_is_refused_is_told(node: FakeNode, capsys: Capture) -> None:
+    node.answers["GET /api/v1/users/export"] = (503, {"error": "the database is gone"})
+    assert main(["users", "export"]) == Exit.REFUSED
+    assert "the database is gone" in capsys.readouterr().err
 
 
 def test_standard_input_can_be_imported(

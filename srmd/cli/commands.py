@@ -137,6 +137,19 @@ def users_unassign(options: Options, client: Client) -> int:
     return _print_change(client.unassign(options.user))
 
 
+@asks_node
+def users_delete(options: Options, client: Client) -> int:
+    if options.all == (options.user is not None):
+        raise Failure(Exit.USAGE, "users delete: either USER, or --all")
+    return _print_change(client.delete_users(options.user))
+
+
+@asks_node
+def users_export(_options: Options, client: Client) -> int:
+    print(client.export_users().decode(), end="")
+    return Exit.OK
+
+
 def _print_change(answer: dict[str, Any]) -> int:
     counts = ", ".join(f"{key}: {value}" for key, value in answer.items() if key != "detail")
     print(f"{answer['detail']} ({counts})" if counts else answer["detail"])

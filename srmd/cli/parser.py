@@ -22,6 +22,8 @@ TIMEOUT_S = 180.0
 (120 s), and a minute for services and users; ours."""
 TIMEOUT_S_MAX = 86_400.0
 DIGITS_MAX = 9
+USERS_MAX = 75_000
+"""As in store/database.py, which a command does not wait for."""
 WIDTH = 80
 """Columns of a terminal that does not tell, or is none."""
 GENERATE_MODES = ("balanced", "active-standby", "none")
@@ -276,12 +278,14 @@ def _service(words: Words) -> None:
 
 
 def _users(words: Words) -> None:
-    load = _command(words, "import", "import users from CSV (user_id,home_node)")
+    load = _command(words, "import", "import users from CSV (columns user_id and home_node)")
     load.add_argument("file", metavar="FILE", help="- is standard input")
     _does(load, "commands", "users_import")
 
     make = _command(words, "generate", "make up users")
-    make.add_argument("count", metavar="N", type=_positive)
+    make.add_argument(
+        "count", metavar="N", type=_users_count, help=f"how many, at most {USERS_MAX}"
+    )
     make.add_argument("--mode", choices=GENERATE_MODES, default="balanced")
     make.add_argument("--prefix", default="user", help="their ids begin with this (user)")
     _does(make, "commands", "users_generate")
@@ -304,6 +308,14 @@ def _users(words: Words) -> None:
     unassign.add_argument("--all", action="store_true", help="from all of them")
     unassign.add_argument("user", metavar="USER", nargs="?")
     _does(unassign, "commands", "users_unassign")
+
+    delete = _command(words, "delete", "delete users, on both nodes")
+    delete.add_argument("--all", action="store_true", help="all of them")
+    delete.add_argument("user", metavar="USER", nargs="?")
+    _does(delete, "commands", "users_delete")
+
+    export = _command(words, "export", "all users as CSV, as `import` takes it, to standard output")
+    _does(export, "commands", "users_export")
 
     topology = _command(words, "topology", "users assigned and served, by node")
     _add_json(topology)
@@ -569,9 +581,18 @@ def _add_timeout(parser: Parser) -> None:
 
 
 def _positive(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX and int(text) > 0:
+    return _whole(text, 10**DIGITS_MAX - 1)
+
+
+def _users_count(text: str) -> int:
+    return _whole(text, USERS_MAX)
+
+
+def _whole(text: str, most: int) -> int:
+    is_short = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+    if is_short and 1 <= int(text) <= most:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 is needed")
+    raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 to {most} is needed")
 
 
 def _seconds(text: str) -> float:

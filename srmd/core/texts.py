@@ -307,8 +307,9 @@ REFUSALS: Final[dict[str, Text]] = {
         "{node} は「{state}」で、自動的に次へ進みます。完了を待ってから、やり直してください。",
     ),
     "users_locked": Text(
-        "No user can be added while a node is failed over: bring both nodes to Normal first.",
-        "ノードがフェールオーバーしている間、ユーザは追加できません。"
+        "Users cannot be added, changed or deleted while a node is failed over: "
+        "bring both nodes to Normal first.",
+        "ノードがフェールオーバーしている間、ユーザの追加、変更、削除はできません。"
         "先に両ノードを「標準」に戻してください。",
     ),
     "unknown_node": Text(

@@ -77,7 +77,7 @@ class Refused:
     kind: str = "conflict"
     """conflict (409), not_found (404), invalid (422), unavailable (503)."""
     problems: tuple[Mapping[str, Any], ...] = ()
-    """For an import: every bad line with `line`, `value` and `reason`."""
+    """For an import: the first bad lines with `line`, `value` and `reason`."""
 
 
 Outcome = Done | Refused
@@ -125,6 +125,14 @@ class Facade(Protocol):
 
     async def unassign_users(self, user: str | None) -> Outcome:
         """One user, or all when None."""
+        ...
+
+    async def delete_users(self, user: str | None) -> Outcome:
+        """One user, or all when None."""
+        ...
+
+    async def export_users(self) -> bytes | Refused:
+        """All users as a CSV file."""
         ...
 
     async def topology(self) -> Outcome:

@@ -57,7 +57,9 @@ IDLE_S = 15.0
 BODY_S = 10.0
 """How long a body may take to arrive."""
 ANSWER_S = 10.0
-"""How long the other side may take to read an answer."""
+"""How long the other side may take to read an answer; a long one waits longer."""
+ANSWER_BYTES_PER_S = 100_000
+"""A page of users is read in a second of it, an export of 75,000 users in a quarter of a minute."""
 BEGUN_AT_ONCE = 4
 """Requests that begin in one pass of the loop, so that a flood of them delays no heartbeat."""
 CLOSE_S = 2.0
@@ -237,7 +239,9 @@ class _Connection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._giving_up = self._loop.call_later(self._answer_s, self.visit.transport.abort)
+        assert self.transport is not None, "it writes"
+        limit_s = self._answer_s + self.transport.get_write_buffer_size() / ANSWER_BYTES_PER_S
+        self._giving_up = self._loop.call_later(limit_s, self.visit.transport.abort)
 
     def resume_writing(self) -> None:
         self._cancel_giving_up()

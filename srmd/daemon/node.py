@@ -746,6 +746,26 @@ class ServerNode:
 
         return await self._changing_users(unassigned, "users unassigned")
 
+    async def delete_users(self, user: str | None) -> Outcome:
+        def deleted(database: UserDatabase) -> dict[str, Any]:
+            if user is None:
+                return {"deleted": database.remove_all()}
+            database.remove_user(user)
+            return {"deleted": 1}
+
+        return await self._changing_users(deleted, "users deleted")
+
+    async def export_users(self) -> bytes | Refused:
+        found: list[bytes] = []
+
+        def exported(database: UserDatabase) -> dict[str, Any]:
+            found.append(database.export_csv())
+            return {}
+
+        async with self._listing:
+            outcome = await self._with_database(exported, "users exported")
+        return outcome if isinstance(outcome, Refused) else found[0]
+
     async def topology(self) -> Outcome:
         shown = self.status()["users"]
         nodes = {
@@ -786,9 +806,10 @@ class ServerNode:
             problems = tuple(
                 {"line": bad.line, "value": bad.value, "reason": bad.reason} for bad in error.lines
             )
-            return Refused(
-                f"nothing imported: {len(problems)} bad lines", kind="invalid", problems=problems
-            )
+            said = f"nothing imported: {error.count} bad line{'s' if error.count > 1 else ''}"
+            if error.count > len(problems):
+                said += f"; here are the first {len(problems)}"
+            return Refused(said, kind="invalid", problems=problems)
         except DatabaseDown as error:
             return Refused(str(error), kind="unavailable")
         except UnknownUser as error:

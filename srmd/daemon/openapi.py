@@ -80,6 +80,8 @@ class Route:
     handler: Handler
     answers: Mapping[int, tuple[str, Schema]]
     """What is answered when all is well: status, meaning and schema."""
+    media_type: str = "application/json"
+    """Of these answers; errors are always JSON."""
     path_fields: Mapping[str, Schema] = field(default_factory=dict)
     query: Mapping[str, Schema] = field(default_factory=dict)
     body: Body | None = None
@@ -174,7 +176,10 @@ The messages below `/control` are for the peer node, which signs them."""
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    responses = {str(status): _response(*answer) for status, answer in route.answers.items()}
+    responses = {
+        str(status): _response(*answer, route.media_type)
+        for status, answer in route.answers.items()
+    }
     if route.any_answer:
         responses["default"] = _response("The answer of the node.", {"type": "object"})
     error = {"$ref": "#/components/schemas/Error"}
@@ -200,8 +205,8 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _response(meaning: str, schema: Schema) -> dict[str, Any]:
-    return {"description": meaning, "content": {"application/json": {"schema": schema}}}
+def _response(meaning: str, schema: Schema, media_type: str = "application/json") -> dict[str, Any]:
+    return {"description": meaning, "content": {media_type: {"schema": schema}}}
 
 
 def _parameter(name: str, schema: Schema, place: str) -> dict[str, Any]:

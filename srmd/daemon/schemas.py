@@ -201,6 +201,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Imported": answer({"detail": TEXT, "added": COUNT, "unchanged": COUNT}),
     "Generated": answer({"detail": TEXT, "added": COUNT}),
+    "Deleted": answer({"detail": TEXT, "deleted": COUNT}),
     "Changed": answer({"detail": TEXT, "changed": COUNT}),
     "Topology": answer(
         {

@@ -132,12 +132,14 @@ class BadImport(UserDatabaseError):
 
     SHOWN_MAX = 10
 
-    def __init__(self, lines: Sequence[BadLine]) -> None:
-        shown = [str(line) for line in lines[: self.SHOWN_MAX]]
-        if len(lines) > self.SHOWN_MAX:
-            shown.append(f"and {len(lines) - self.SHOWN_MAX} more")
-        super().__init__("nothing imported; correct these lines: " + "; ".join(shown))
+    def __init__(self, lines: Sequence[BadLine], count: int | None = None) -> None:
+        """`lines` are the first of `count` bad lines; None: all of them."""
         self.lines = tuple(lines)
+        self.count = len(lines) if count is None else count
+        shown = [str(line) for line in lines[: self.SHOWN_MAX]]
+        if self.count > len(shown):
+            shown.append(f"and {self.count - len(shown)} more")
+        super().__init__("nothing imported; correct these lines: " + "; ".join(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +298,14 @@ class UserDatabase(Protocol):
         ...
 
     def import_csv(self, source: Path | bytes | str, *, nodes: Sequence[str]) -> Imported:
-        """Add the users of a file (Path) or of its content: `user_id,home_node`, all or nothing.
+        """Add the users of a file (Path) or of its content, all or nothing (see `user_file`).
 
-        Raises BadImport with every bad line, TooManyUsers, BadRequest (the file as such).
+        Raises BadImport with the bad lines, TooManyUsers, BadRequest (the file as such).
         """
+        ...
+
+    def export_csv(self) -> bytes:
+        """All users in the order of their ids, as a file that `import_csv` takes."""
         ...
 
     def assign(
@@ -325,6 +331,10 @@ class UserDatabase(Protocol):
 
     def remove_user(self, user_id: str) -> None:
         """Raises UnknownUser."""
+        ...
+
+    def remove_all(self) -> int:
+        """How many users there were."""
         ...
 
     def get(self, user_id: str) -> User:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from srmd.store import user_file
 from srmd.store import users as rules
 from srmd.store.database import (
     LIST_ROWS_MAX,
@@ -121,13 +122,17 @@ class MemoryUserDatabase:
         return self._write(added)
 
     def import_csv(self, source: Path | bytes | str, *, nodes: Sequence[str]) -> Imported:
-        lines = rules.read_csv(source, nodes)
+        lines = user_file.read(source, nodes)
         self._guard()
         present = self._homes()
-        added = rules.new_lines(lines, present)
+        added = user_file.new_lines(lines, present)
         rules.check_room(len(present), len(added))
         self._write((line.user_id, line.home) for line in added)
         return Imported(added=len(added), unchanged=len(lines) - len(added))
+
+    def export_csv(self) -> bytes:
+        self._guard()
+        return user_file.written(sorted(self._homes().items()))
 
     def assign(
         self, mode: AssignmentMode, *, nodes: Sequence[str], active: str | None = None
@@ -152,6 +157,10 @@ class MemoryUserDatabase:
     def remove_user(self, user_id: str) -> None:
         self.get(user_id)
         self._write([(user_id, None)], deleted=True)
+
+    def remove_all(self) -> int:
+        self._guard()
+        return self._write(((user_id, None) for user_id in sorted(self._homes())), deleted=True)
 
     def get(self, user_id: str) -> User:
         self._guard()

@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from srmd.store import user_file
 from srmd.store import users as rules
 from srmd.store.database import (
     LIST_ROWS_MAX,
@@ -218,13 +219,17 @@ class SqliteUserDatabase:
             return self._write(db, added)
 
     def import_csv(self, source: Path | bytes | str, *, nodes: Sequence[str]) -> Imported:
-        lines = rules.read_csv(source, nodes)
+        lines = user_file.read(source, nodes)
         with self._writing() as db:
             present = _homes(db)
-            added = rules.new_lines(lines, present)
+            added = user_file.new_lines(lines, present)
             rules.check_room(len(present), len(added))
             self._write(db, ((line.user_id, line.home) for line in added))
             return Imported(added=len(added), unchanged=len(lines) - len(added))
+
+    def export_csv(self) -> bytes:
+        with self._reading() as db:
+            return user_file.written(sorted(_homes(db).items()))
 
     def assign(
         self, mode: AssignmentMode, *, nodes: Sequence[str], active: str | None = None
@@ -252,6 +257,10 @@ class SqliteUserDatabase:
         with self._writing() as db:
             _user(db, user_id)
             self._write(db, [(user_id, None)], deleted=True)
+
+    def remove_all(self) -> int:
+        with self._writing() as db:
+            return self._write(db, ((user, None) for user in sorted(_homes(db))), deleted=True)
 
     def get(self, user_id: str) -> User:
         with self._reading() as db:

@@ -1,25 +1,20 @@
 """Rules about users that hold in every user database: pure, no storage.
 
-What a legal user id is, how an import file is read, and which user gets which home node.
+What a legal user id is, and which user gets which home node.
 All of it is ours; Cisco leaves these to the LDAP synchronisation and the Sync Agent.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from pathlib import Path
 
 from srmd.store.database import (
     COUNTER_MAX,
     PAGE_ROWS_MAX,
     USERS_MAX,
     AssignmentMode,
-    BadImport,
-    BadLine,
     BadRequest,
     Placement,
     TooManyUsers,
@@ -28,22 +23,11 @@ from srmd.store.database import (
 
 USER_ID_CHARS_MAX = 128
 NODE_CHARS_MAX = 128
-HEADER = "user_id,home_node"
-IMPORT_BYTES_MAX = 32 * 1024 * 1024
-"""75,000 lines of the longest ids and node names fit."""
 SHOWN_CHARS_MAX = 80
-"""How much of a bad value is repeated in a report."""
 NUMBER_DIGITS = 5
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@+-]+")
 _NODE = re.compile(r"[^\x00-\x20,\"\x7f\ud800-\udfff]+")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportLine:
-    line: int
-    user_id: str
-    home: str | None
 
 
 def user_id_fault(user_id: str) -> str | None:
@@ -69,7 +53,7 @@ def check_listing(after: str, home: str | None, serving: str | None) -> None:
     """Raise BadRequest unless users can be listed so."""
     fault = user_id_fault(after) if after else None
     if fault is not None:
-        raise BadRequest(f"after: {_shown(after)!r} {fault}")
+        raise BadRequest(f"after: {shortened(after)!r} {fault}")
     for node in (home, serving):
         if node:
             check_node(node)
@@ -99,7 +83,7 @@ def check_rows(rows: Sequence[UserRow]) -> None:
     for row in rows:
         fault = user_id_fault(row.user_id)
         if fault is not None:
-            raise BadRequest(f"rows: {_shown(row.user_id)!r} {fault}")
+            raise BadRequest(f"rows: {shortened(row.user_id)!r} {fault}")
         if row.home is not None:
             check_node(row.home)
         check_node(row.origin)
@@ -112,53 +96,6 @@ def check_placements(rows: Iterable[Placement]) -> None:
         for node in (row.home, row.serving, row.by):
             check_node(node)
         check_counter(f"op of the placement of {row.home}", row.op)
-
-
-def read_csv(source: Path | bytes | str, nodes: Sequence[str]) -> list[ImportLine]:
-    """The users of an import file, in the order of its lines.
-
-    An empty home node leaves the user unassigned; blank lines are skipped.  Raises BadImport with
-    every bad line, TooManyUsers for too many lines, BadRequest when the file cannot be read.
-    """
-    content = _content(source)
-    lines = content.split(b"\n")
-    if len(lines) > 2 * USERS_MAX:
-        raise TooManyUsers(0, len(lines) - 1)
-    bad: list[BadLine] = []
-    good: list[ImportLine] = []
-    first_line_of: dict[str, int] = {}
-    for number, raw in enumerate(lines, start=1):
-        try:
-            line = _text(raw)
-            if number == 1:
-                _check_header(line)
-            elif line:
-                good.append(_import_line(number, line, nodes, first_line_of))
-        except _BadValue as error:
-            bad.append(BadLine(number, _shown(error.value), error.reason))
-    if bad:
-        raise BadImport(bad)
-    return good
-
-
-def new_lines(lines: Sequence[ImportLine], present: Mapping[str, str | None]) -> list[ImportLine]:
-    """The lines that add a user, given the homes of those present.
-
-    Raises BadImport with every line that would change a user's home: an import never moves anyone.
-    """
-    bad = [
-        BadLine(
-            line.line,
-            line.user_id,
-            f"is present with home {present[line.user_id] or 'none'}, not {line.home or 'none'}; "
-            f"change it with `users assign`",
-        )
-        for line in lines
-        if line.user_id in present and present[line.user_id] != line.home
-    ]
-    if bad:
-        raise BadImport(bad)
-    return [line for line in lines if line.user_id not in present]
 
 
 def check_assignment(mode: AssignmentMode, nodes: Sequence[str], active: str | None) -> None:
@@ -218,11 +155,12 @@ def generated(
         raise BadRequest(f"count: {count} is not a number of users (1-{USERS_MAX})")
     fault = user_id_fault(prefix + "0" * NUMBER_DIGITS)
     if fault is not None:
-        raise BadRequest(f"prefix: {_shown(prefix)!r} makes a user id that {fault}")
+        raise BadRequest(f"prefix: {shortened(prefix)!r} makes a user id that {fault}")
     check_room(len(present), count)
     homes = _homes(mode, nodes, active, assigned)
     numbered = (f"{prefix}{number:0{NUMBER_DIGITS}}" for number in range(1, count + USERS_MAX + 1))
-    free = (user_id for user_id in numbered if user_id not in present)
+    taken = {user_id.lower() for user_id in present}  # ids are not to differ in case only
+    free = (user_id for user_id in numbered if user_id.lower() not in taken)
     return [(user_id, next(homes)) for _, user_id in zip(range(count), free, strict=False)]
 
 
@@ -240,66 +178,6 @@ def _homes(
         yield emptiest
 
 
-class _BadValue(Exception):
-    def __init__(self, value: str, reason: str) -> None:
-        super().__init__(value, reason)
-        self.value = value
-        self.reason = reason
-
-
-def _content(source: Path | bytes | str) -> bytes:
-    if isinstance(source, Path):
-        try:
-            with source.open("rb") as file:
-                content = file.read(IMPORT_BYTES_MAX + 1)
-        except OSError as error:
-            raise BadRequest(f"import: {source}: cannot be read: {error.strerror}") from error
-    else:
-        content = source.encode(errors="surrogatepass") if isinstance(source, str) else source
-    if len(content) > IMPORT_BYTES_MAX:
-        raise BadRequest(f"import: more than {IMPORT_BYTES_MAX} bytes; split the file")
-    return content
-
-
-def _text(raw: bytes) -> str:
-    raw = raw.removesuffix(b"\r")
-    if b"\0" in raw:
-        raise _BadValue(raw.decode(errors="backslashreplace"), "holds a NUL")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise _BadValue(raw.decode(errors="backslashreplace"), "is not UTF-8") from None
-
-
-def _check_header(line: str) -> None:
-    if line.removeprefix("\ufeff") != HEADER:
-        raise _BadValue(line, f"is not the header, which must be {HEADER}")
-
-
-def _import_line(
-    number: int, line: str, nodes: Sequence[str], first_line_of: dict[str, int]
-) -> ImportLine:
-    user_id, home = _fields(line)
-    fault = user_id_fault(user_id)
-    if fault is not None:
-        raise _BadValue(user_id, fault)
-    first = first_line_of.setdefault(user_id, number)
-    if first != number:
-        raise _BadValue(user_id, f"is on line {first} already")
-    if home and home not in nodes:
-        raise _BadValue(home, f"is not a node of this group ({', '.join(nodes)})")
-    return ImportLine(number, user_id, home or None)
-
-
-def _fields(line: str) -> tuple[str, str]:
-    try:
-        fields = next(csv.reader([line], strict=True))
-    except csv.Error as error:
-        raise _BadValue(line, f"is not CSV ({error})") from None
-    if len(fields) != 2:
-        raise _BadValue(line, f"has {len(fields)} fields, not 2 ({HEADER})")
-    return fields[0], fields[1]
-
-
-def _shown(value: str) -> str:
+def shortened(value: str) -> str:
+    """As much of a bad value as is repeated in a report."""
     return value if len(value) <= SHOWN_CHARS_MAX else value[:SHOWN_CHARS_MAX] + "..."

@@ -15,6 +15,7 @@ from srmd.daemon.facade import (
     Fault,
     Outcome,
     PowerAction,
+    Refused,
     ServiceAction,
     SrmAction,
 )
@@ -87,6 +88,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "generate_users": {"added": 500},
     "assign_users": {"changed": 1},
     "unassign_users": {"changed": 1},
+    "delete_users": {"deleted": 1},
     "topology": {
         "nodes": {"a": {"assigned": 250, "served": 0}, "b": {"assigned": 250, "served": None}},
         "unassigned": 1,
@@ -159,6 +161,13 @@ class FakeFacade:
 
     async def unassign_users(self, user: str | None) -> Outcome:
         return await self._answer("unassign_users", user)
+
+    async def delete_users(self, user: str | None) -> Outcome:
+        return await self._answer("delete_users", user)
+
+    async def export_users(self) -> bytes | Refused:
+        outcome = await self._answer("export_users")
+        return outcome if isinstance(outcome, Refused) else b"user_id,home_node\nalice,a\n"
 
     async def topology(self) -> Outcome:
         return await self._answer("topology")

@@ -79,6 +79,46 @@ def test_users_are_replicated_and_none_can_be_added_while_failed_over(story: Sto
     story.ends_at_home()
 
 
+def test_users_come_as_directories_export_them_and_go_again(story: Story) -> None:
+    """A quoted header was refused; no user could be exported, and none deleted."""
+    x, y = story.x.client, story.y.client
+    before = x.export_users()
+    try:
+        x.import_users(b'"user_id","home_node"\r\n"f1","a"\r\n"f2","b"\r\n')
+        with_both = x.export_users()
+        assert set(with_both.splitlines()) - set(before.splitlines()) == {b"f1,a", b"f2,b"}
+        story.pair.wait_until("the users at the peer", lambda: y.export_users() == with_both)
+        assert y.import_users(with_both) == {
+            "detail": "users imported",
+            "added": 0,
+            "unchanged": with_both.count(b"\n") - 1,
+        }
+        x.delete_users("f1")
+        y.delete_users("f2")
+        story.pair.wait_until(
+            "both are gone from both", lambda: x.export_users() == y.export_users() == before
+        )
+        with pytest.raises(Rejected, match="user 'f1' does not exist"):
+            y.delete_users("f1")
+        y.import_users(b"user_id,home_node\nf1,b\n")
+        story.pair.wait_until("f1 is back", lambda: b"f1,b\n" in x.export_users())
+        story.x.failover()
+        story.reaches("Idle/On Admin Request", "Running in Backup Mode/On Admin Request")
+        for client in (x, y):
+            with pytest.raises(Rejected, match="added, changed or deleted while a node is failed"):
+                client.delete_users("f1")
+        story.x.fallback()
+        story.reaches(NORMAL, NORMAL)
+    finally:
+        for user in ("f1", "f2"):
+            with suppress(Rejected):
+                x.delete_users(user)
+    story.pair.wait_until(
+        "the users of before", lambda: x.export_users() == y.export_users() == before
+    )
+    story.ends_at_home()
+
+
 def test_an_import_with_bad_lines_changes_nothing_and_names_them_all(story: Story) -> None:
     with pytest.raises(Rejected) as refused:
         story.x.client.import_users(b"user_id,home_node\nfine,a\nbad,nowhere\n,a\n")

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 
+import pytest
+
+from srmd.client import Rejected
 from srmd.daemon.door import CONNECTIONS_MAX
 from srmd.daemon.node import JOURNAL_FILE
 from srmd.lab.pair import HOST, LabNode, LabPair
@@ -135,6 +138,28 @@ def test_unread_answers_keep_no_administrator_out() -> None:
         for _ in range(10):
             pair.a.client.set_ha(enabled=True)
         stayed_well(pair)
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        (b"user_id,home_node\n" + b",a\n" * 149_000, "149000 bad lines; here are the first 100"),
+        (b"user_id;home_node\n" + b"anna,a\n" * 60_000, "60000 bad lines; here are the first 100"),
+    ],
+    ids=["no ids", "wrong separator"],
+)
+def test_an_import_of_bad_lines_delays_no_heartbeat(content: bytes, told: str) -> None:
+    """Each line became a problem of an answer of megabytes, and the loop stood for a second."""
+    with LabPair(SETTINGS) as pair:
+        with machine() as late:
+            since_s = time.monotonic()
+            until_s = since_s + (BEATS + 2) * INTERVAL_S
+            while time.monotonic() < until_s:
+                with pytest.raises(Rejected, match=told) as caught:
+                    pair.a.client.import_users(content)
+                assert len(caught.value.problems) == 100
+        stayed_well(pair)
+        was_punctual(pair.a, since_s, until_s, late[0])
 
 
 FLOOD = """

@@ -87,6 +87,14 @@ class Same(RuleBasedStateMachine):
     def remove_user(self, user: str) -> None:
         self.both(lambda db: db.remove_user(user))
 
+    @rule()
+    def remove_all(self) -> None:
+        self.both(lambda db: db.remove_all())
+
+    @rule()
+    def export_csv(self) -> None:
+        self.both(lambda db: db.export_csv())
+
     @rule(homes=st.dictionaries(HOMES, HOMES), op=OPS, by=HOMES)
     def move(self, homes: dict[str, str], op: int, by: str) -> None:
         self.both(lambda db: db.move(homes, op=op, by=by))

@@ -296,6 +296,24 @@ def test_a_file_is_imported(database: UserDatabase, tmp_path: Path) -> None:
         database.import_csv(tmp_path / "missing.csv", nodes=NODES)
 
 
+def test_users_that_are_exported_can_be_imported(database: UserDatabase) -> None:
+    database.import_csv("user_id,home_node\nbert,b\nanna,a\nnobody,\n", nodes=NODES)
+    content = database.export_csv()
+    assert content == b"user_id,home_node\nanna,a\nbert,b\nnobody,\n"
+    assert database.import_csv(content, nodes=NODES) == Imported(added=0, unchanged=3)
+    assert database.remove_all() == 3
+    assert database.export_csv() == b"user_id,home_node\n"
+    assert database.counts() == Counts({}, unassigned=0, total=0)
+    assert database.import_csv(content, nodes=NODES) == Imported(added=3, unchanged=0)
+    assert database.export_csv() == content
+
+
+def test_no_user_is_made_up_that_differs_in_case_only(database: UserDatabase) -> None:
+    database.import_csv("user_id,home_node\nUSER00001,a\n", nodes=NODES)
+    database.generate(1, nodes=NODES, mode=BALANCED)
+    assert sorted(homes(database)) == ["USER00001", "user00002"]
+
+
 # Faults
 
 
@@ -308,6 +326,7 @@ READS: dict[str, Callable[[UserDatabase], object]] = {
     "users": lambda db: db.users(),
     "revision": lambda db: db.revision(),
     "changes": lambda db: db.changes(0),
+    "export_csv": lambda db: db.export_csv(),
     "peer_cursor": lambda db: db.peer_cursor("theirs"),
 }
 WRITES: dict[str, Callable[[UserDatabase], object]] = {
@@ -320,6 +339,7 @@ WRITES: dict[str, Callable[[UserDatabase], object]] = {
     "unassign_user": lambda db: db.unassign_user("user00001"),
     "unassign_all": lambda db: db.unassign_all(),
     "remove_user": lambda db: db.remove_user("user00001"),
+    "remove_all": lambda db: db.remove_all(),
     "apply": lambda db: db.apply([UserRow("x", "a", 9, "theirs")]),
     "set_peer_cursor": lambda db: db.set_peer_cursor("theirs", 1),
 }

@@ -57,7 +57,7 @@ def test_a_failure_is_kept_as_a_file_that_fails_again(
         (["--seed", "1", "--seeds", "2"], "not beside --seed"),
         (["nowhere.toml"], "give --seed too"),
         (["nowhere.toml", "--seed", "1"], "name a file that can be read"),
-        (["--seeds", "0"], "a whole number from 1 is needed"),
+        (["--seeds", "0"], "a whole number from 1 to 999999999 is needed"),
     ],
 )
 def test_wrong_words_are_told_with_the_way_out(
