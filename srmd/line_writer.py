@@ -192,7 +192,11 @@ class LineWriter:
 
     def _run(self) -> None:
         while (line := self._next()) is not None:
-            if not self._outlet.write(line):
+            try:
+                written = self._outlet.write(line)
+            except Exception:  # noqa: BLE001 - without this thread every later line would be lost
+                written = False
+            if not written:
                 with self._changed:
                     self._drop(1)
         self._outlet.close()

@@ -198,8 +198,9 @@ EVENTS: dict[str, EventInfo] = {
         "error",
     ),
     "srm.failed": EventInfo(
-        "Server Recovery Manager ended by an internal error; the peer will take over.",
-        "This is a defect of srmd: report it with the record, then start SRM again.",
+        "Server Recovery Manager ended by an internal error, or could not start again; while it is"
+        " down the peer takes over.",
+        "This is a defect of srmd: report it with the record.  SRM starts again after restart_s.",
         "error",
     ),
     "srm.started": EventInfo("Server Recovery Manager was started on this node."),
@@ -207,6 +208,11 @@ EVENTS: dict[str, EventInfo] = {
         "Server Recovery Manager was stopped on this node; the peer will take over.",
         "Start it again when the work that needed it is done.",
         "warning",
+    ),
+    "task.failed": EventInfo(
+        "Work that goes on as long as the node runs ended by an internal error.",
+        "This is a defect of srmd: report it with the record.  It begins again after restart_s.",
+        "error",
     ),
     "tls.expires": EventInfo(
         "A certificate of the pair ends soon, or has ended; then control calls fail.",

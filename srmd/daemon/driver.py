@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Protocol
 
 from srmd.core.effects import Effect, MoveUsers, StartServices, StopServices
@@ -89,6 +90,8 @@ class Driver:
         self._asking: asyncio.Future[Step | None] | None = None
         """Waits for the decision that is being made."""
         self._ended = False
+        self._failure: Exception | None = None
+        """What went wrong when a timer rang."""
 
     def put(self, event: Event) -> bool:
         """Hand an event in; False when the inbox is full and the event is lost."""
@@ -131,10 +134,15 @@ class Driver:
         return True
 
     async def run(self) -> None:
-        """Decide on events until cancelled; then no timer and no order of ours is left."""
+        """Decide on events until cancelled; then no timer and no order of ours is left.
+
+        Raises what a timer raised: a driver whose timers do not ring must not seem well.
+        """
         try:
             while True:
                 event, self._asking = await self._inbox.get()
+                if self._failure is not None:
+                    raise self._failure
                 result = None if event is None else await self._handle(event)
                 if self._asking is not None and not self._asking.done():
                     self._asking.set_result(result)
@@ -176,12 +184,20 @@ class Driver:
     def _ring_at(self, due_s: float, timer: Timer, due: Event) -> None:
         loop = asyncio.get_running_loop()
         wait_s = due_s - time.monotonic()
-        self._timers[timer] = loop.call_later(wait_s, self._ring, due_s, timer, due)
+        self._timers[timer] = loop.call_later(wait_s, self._rung, due_s, timer, due)
 
     def _disarm(self, timer: Timer) -> None:
         handle = self._timers.pop(timer, None)  # none: it ran before SRM restarted
         if handle is not None:
             handle.cancel()
+
+    def _rung(self, due_s: float, timer: Timer, due: Event) -> None:
+        try:
+            self._ring(due_s, timer, due)
+        except Exception as error:  # noqa: BLE001  # a defect of ours, whatever it is
+            self._failure = error
+            with suppress(asyncio.QueueFull):  # the consumer comes by anyhow
+                self._inbox.put_nowait((None, None))
 
     def _ring(self, due_s: float, timer: Timer, due: Event) -> None:
         now_s = time.monotonic()

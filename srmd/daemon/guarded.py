@@ -131,7 +131,12 @@ class GuardedProcess:
             await reader.read()  # ends when the last descendant is gone
         except OSError:
             pass  # A guard was killed after its last word.
-        self._writer.close()
+        except Exception as error:  # noqa: BLE001 - a command that nobody follows must not seem to run
+            lost = f"lost by an internal error: {error!r}"
+            for told in (self._executed, self.ended):
+                if not told.done():
+                    told.set_result(lost)
+        self._writer.close()  # which a guard takes as an order to leave nothing behind
         await self._guard.wait()
 
     def _kill_without_guard(self) -> None:

@@ -92,8 +92,8 @@ class HeartbeatSocket:
         self._loop = asyncio.get_running_loop()
         self._socket = bind(config.heartbeat.listen)
         self._failed: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._socket.fileno(), self._guarded, self._readable)
-        self._alarm = Alarm(self._loop, partial(self._guarded, self._ring))
+        self._loop.add_reader(self._socket.fileno(), self.guarded, self._readable)
+        self._alarm = Alarm(self._loop, partial(self.guarded, self._ring))
 
     async def run(self) -> None:
         """Beat and listen until cancelled; then the socket is closed.
@@ -101,13 +101,19 @@ class HeartbeatSocket:
         Raises what a callback raised: an SRM that cannot hear or beat must not seem well.
         """
         resolving = asyncio.create_task(self._resolve_forever(), name="resolve peer")
+        resolving.add_done_callback(self._resolving_ended)
         try:
-            self._guarded(self._on_tick)
+            self.guarded(self._on_tick)
             await self._failed
         finally:
             self.close()
             resolving.cancel()
             await asyncio.gather(resolving, return_exceptions=True)
+
+    def _resolving_ended(self, resolving: asyncio.Task[None]) -> None:
+        """It never ends by itself: an address that nobody looks up would silence us."""
+        if not resolving.cancelled():
+            self._fail(resolving.exception())
 
     def close(self) -> None:
         """Beat and listen no more.  May be called again, and when `run` has never run."""
@@ -118,13 +124,16 @@ class HeartbeatSocket:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def guarded(self, work: Callable[[], None]) -> None:
         """A callback of the loop: what it raises ends `run`, rather than being printed and lost."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  # a defect of ours, whatever it is
-            if not self._failed.done():
-                self._failed.set_exception(error)
+            self._fail(error)
+
+    def _fail(self, error: BaseException | None) -> None:
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     # -------------------------------------------------------------------- sending
 
@@ -165,7 +174,7 @@ class HeartbeatSocket:
         beat_due = self.beats.take_turn(now_s)
         # The next tick is certain before anything in this one can fail.
         self._tick = self._loop.call_later(
-            min(self.beats.next_beat_s - now_s, TICK_MAX_S), self._guarded, self._on_tick
+            min(self.beats.next_beat_s - now_s, TICK_MAX_S), self.guarded, self._on_tick
         )
         self._notice_sleep(now_s)
         if beat_due and self._events.may_speak:
@@ -260,7 +269,7 @@ class HeartbeatSocket:
         assert not isinstance(address[0], int)  # that form is for a Python without IPv6
         self._address = mapped(address) if dual else address
         if self._owed:
-            self._guarded(self._pay)
+            self.guarded(self._pay)
 
     def _in_words(self, error: Exception) -> Exception:
         """An address of the other version of IP is not named by the resolver's own words."""

@@ -17,6 +17,7 @@ from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
+from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
 from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
@@ -132,7 +133,9 @@ async def _boots(config_path: Path, config: Config, log: Log, last_resort: threa
     """One boot of the node after another, until one ends otherwise than in a reboot."""
     process = _Process(Notify.from_env(), log)
     signals = process.signals()
-    watching = asyncio.create_task(process.notify.watch(process.lives), name="watchdog")
+    watching = asyncio.create_task(
+        kept_up("watchdog", lambda: process.notify.watch(process.lives), log.get()), name="watchdog"
+    )
     try:
         await _boot_after_boot(config_path, config, log, process)
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -59,6 +59,7 @@ from srmd.daemon.supervisor import (
     UnknownService,
 )
 from srmd.daemon.tls import Tls
+from srmd.daemon.upkeep import Backoff, kept_up
 from srmd.log import Journal, Log
 from srmd.node.calling import (
     MALFORMED,
@@ -94,6 +95,8 @@ from srmd.wire.codec import MalformedMessage
 from srmd.wire.rejected import Rejected, Trigger
 
 JOURNAL_FILE = "journal.jsonl"
+FAILED_LOOK_S = 0.1
+"""How often it is seen whether SRM runs again."""
 OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 T = TypeVar("T")
 
@@ -170,6 +173,9 @@ class ServerNode:
         self._database_was_ok: bool | None = None
         self._powered_on = False
         self._restarting: asyncio.Task[None] | None = None
+        self._backoff = Backoff()
+        self._srm_failed = False
+        """SRM is down by a defect, or could not be started by itself; it starts again by itself."""
         self.control_rejected: Counter[str] = Counter()
         self.transition_count = 0
 
@@ -194,8 +200,8 @@ class ServerNode:
     async def run(self) -> End:
         """Until the node is told to end."""
         watching = (
-            asyncio.create_task(self.database.watch(), name="database check"),
-            asyncio.create_task(self.tls.watch(), name="certificate check"),
+            self._kept_up("database check", self.database.watch),
+            self._kept_up("certificate check", self.tls.watch),
         )
         try:
             return await self._end
@@ -204,8 +210,17 @@ class ServerNode:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
 
+    def _kept_up(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(kept_up(name, work, self.log), name=name)
+
     async def passed(self) -> None:
-        """The node has handled something, or SRM is stopped and there is nothing to handle."""
+        """The node has handled something, or SRM is stopped and there is nothing to handle.
+
+        While SRM is down by a defect this does not return.  So a service manager that is less
+        patient than the next pause starts the whole process again: in it the defect may be gone.
+        """
+        while self._srm_failed:  # noqa: ASYNC110 - an event that cannot be set would be one more
+            await asyncio.sleep(FAILED_LOOK_S)
         if self.srm is not None:
             await self.srm.driver.passed()
 
@@ -220,6 +235,7 @@ class ServerNode:
         limit_s = self.config.limits.shutdown_s
         try:
             async with asyncio.timeout(limit_s), self._srm_order:
+                self._withdraw_restart()
                 if end is not End.STOPPED and self.srm is not None:
                     await self.srm.leave()
                 await self._stop_srm()
@@ -304,11 +320,7 @@ class ServerNode:
                 return
             await self._stop_srm()
             self.memory = replace(self.memory, incarnation=incarnation)
-            try:
-                await self._start_srm(Start.RESTART)
-            except (OSError, CannotListen) as error:
-                self.srm_note = f"not started: {str(error) or type(error).__name__}"
-                self.log.error("srm.failed", error=self.srm_note)
+            await self._start_srm_or_later()
 
     def state_changed(self, before: Node, result: Step) -> None:
         """The one record of a transition, and the alarms that Cisco raises on it."""
@@ -407,9 +419,11 @@ class ServerNode:
             srm = Srm(self, start)
         finally:
             self._srm_starts = False
+        self._srm_task = asyncio.create_task(srm.run(), name="srm")
         self.srm = srm
         self.srm_note = ""
-        self._srm_task = asyncio.create_task(srm.run(), name="srm")
+        self._srm_failed = False
+        self._backoff.begun()
         self._srm_task.add_done_callback(self._srm_ended)
         self._show(self.shown)
         srm.health_changed()
@@ -419,28 +433,65 @@ class ServerNode:
         srm, task = self.srm, self._srm_task
         if srm is None or task is None:
             return
+        self._srm_task = None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         srm.close()  # also when its task was cancelled before it ran
         self._last_machine = srm.spoken
-        self.srm = self._srm_task = None
+        self.srm = None
         with suppress(OSError):
             await self._store_within(srm.memory_now())
         self._notify.status("Server Recovery Manager is stopped")
         self.log.warning("srm.stopped")
 
     def _srm_ended(self, task: asyncio.Task[None]) -> None:
-        """SRM never ends by itself; if it does, that is a defect, and the node goes on without."""
-        if task.cancelled() or task.exception() is None:
+        """SRM never ends by itself; if it does, that is a defect, and it is started again."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
             return
-        error = task.exception()
+        if task is not self._srm_task:
+            self.log.error("srm.failed", error="while it stopped", exc_info=error)
+            return
+        self._srm_failed = True  # before anything else can fail: no sign of life from here on
         srm = self.srm
         if srm is not None:
             self._last_machine = srm.spoken
         self.srm = self._srm_task = None
-        self.srm_note = f"ended by an internal error: {error!r}"
-        self._notify.status("Server Recovery Manager ended by an internal error")
-        self.log.error("srm.failed", exc_info=error)
+        self._start_srm_later(f"ended by an internal error: {_first(error)!r}", error)
+
+    def _start_srm_later(self, why: str, error: BaseException | None) -> None:
+        """SRM is down, and no administrator wanted that.  `error` is a defect, if it was one."""
+        self._srm_failed = True
+        pause_s = self._backoff.failed()
+        self._restarting = asyncio.create_task(
+            self._start_srm_after(pause_s), name="start srm again"
+        )
+        self.srm_note = f"{why}; it starts again in {pause_s:g} s"
+        self._notify.status(f"Server Recovery Manager {self.srm_note}")
+        self.log.error("srm.failed", error=why, restart_s=pause_s, exc_info=error)
+
+    async def _start_srm_after(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        async with self._srm_order:
+            if self.srm is not None:
+                self._srm_failed = False
+            elif not self._end.done():
+                await self._start_srm_or_later()
+
+    async def _start_srm_or_later(self) -> None:
+        """Start SRM, which no administrator waits for."""
+        try:
+            await self._start_srm(Start.RESTART)
+        except (OSError, CannotListen) as error:
+            self._start_srm_later(_not_started(error), None)
+        except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
+            self._start_srm_later(_not_started(error), error)
+
+    def _withdraw_restart(self) -> None:
+        """Somebody else says from now on whether SRM runs."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self._srm_failed = False
 
     def _reload(self) -> None:
         """A restart of SRM reads the configuration again, as Cisco's reads it from the database.
@@ -484,8 +535,9 @@ class ServerNode:
                 return self._going_down()
             if action is SrmAction.START and self.srm is not None:
                 return Done("SRM runs already")
-            if action is SrmAction.STOP and self.srm is None:
+            if action is SrmAction.STOP and self.srm is None and not self._srm_failed:
                 return Done("SRM is stopped already")
+            self._withdraw_restart()
             if action in {SrmAction.STOP, SrmAction.RESTART}:
                 await self._stop_srm()
                 self.srm_note = "Commanded out of service"
@@ -494,8 +546,11 @@ class ServerNode:
                 try:
                     await self._start_srm(Start.RESTART)
                 except (OSError, CannotListen) as error:
-                    self.srm_note = f"not started: {str(error) or type(error).__name__}"
+                    self.srm_note = _not_started(error)
                     return Refused(f"SRM does not start: {error}", kind="unavailable")
+                except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
+                    self._start_srm_later(_not_started(error), error)
+                    return Refused(f"SRM does not start: {self.srm_note}", kind="unavailable")
         return Done(f"SRM: {action.value} done")
 
     # ------------------------------------------------------------ Facade: status
@@ -892,6 +947,17 @@ class ServerNode:
         if isinstance(outcome, Done):
             return messages.Accepted(op, str(outcome.op or 0))
         return messages.Refused(op, outcome.detail, outcome.needed)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Of errors that several tasks ended with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _not_started(error: Exception) -> str:
+    return f"not started: {str(error) or type(error).__name__}"
 
 
 def _with_new_tokens(old: ControlConfig, new: ControlConfig) -> ControlConfig:

@@ -275,9 +275,14 @@ class Srm(Events):
     # ------------------------------------------------------------ health
 
     def health_changed(self) -> None:
-        """Services or database changed, or the delay may have passed: tell the machine."""
-        if self._closed:
-            return
+        """Services or database changed, or the delay may have passed: tell the machine.
+
+        An SRM that cannot tell it must not seem well: it fails, and harms nobody who calls this.
+        """
+        if not self._closed:
+            self.heartbeat.guarded(self._tell_health)
+
+    def _tell_health(self) -> None:
         news, due_s = self._health.told(self._facts())
         if news is not None:
             self.driver.put(news)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,12 +14,15 @@ from typing import Any
 import pytest
 
 from srmd.config import Config
-from srmd.core.events import Event, PeerHeard, PeerLeft, Report
+from srmd.core import transitions
+from srmd.core.events import Event, PeerHeard, PeerLeft, Report, StayExpired
 from srmd.core.machine import Step
-from srmd.core.node import Node
+from srmd.core.node import Node, Timer
 from srmd.core.services import SRM_SERVICE
 from srmd.core.states import Contact, Reason, Start, State
+from srmd.daemon import driver as driver_module
 from srmd.daemon import node as node_module
+from srmd.daemon import upkeep
 from srmd.daemon.database import Database
 from srmd.daemon.facade import Done, Refused, SrmAction
 from srmd.daemon.monitor import Monitor
@@ -397,6 +402,125 @@ async def test_a_disk_that_hangs_bounds_the_stop_of_srm(
     assert isinstance(outcome, Refused)
     assert node.srm is None
     assert node.srm_note == "not started: the disk did not answer within 0.05 s"
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """So many decisions of a driver fail, as for want of memory.  Counts those that did."""
+    failed: list[int] = []
+    real = transitions.step
+
+    def step(node: Node, event: Event) -> Step:
+        if len(failed) < times:
+            failed.append(1)
+            raise MemoryError
+        return real(node, event)
+
+    monkeypatch.setattr(driver_module, "step", step)
+    return failed
+
+
+async def test_srm_that_ends_by_an_internal_error_starts_again_after_a_growing_pause(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed dead, and the watchdog was fed all the same."""
+    monkeypatch.setattr(upkeep, "PAUSE_FIRST_S", 0.02)
+    monkeypatch.setattr(node_module, "FAILED_LOOK_S", 0.01)
+    node._backoff = upkeep.Backoff()
+    failed = broken(monkeypatch, times=3)
+    await node.power_on()
+    await until(lambda: node.srm is None)
+    assert "ended by an internal error: " in node.srm_note
+    assert "MemoryError" in node.srm_note
+    assert "; it starts again in " in node.srm_note
+    async with asyncio.timeout(BOUND_S):
+        await until(lambda: len(failed) == 3)
+        await until(lambda: node._srm_failed)
+        await node.passed()  # returns when SRM has come past something again
+    assert node.srm is not None
+    assert node.memory.incarnation == 4
+    assert node.srm_note == ""
+    text = (node.config.node.state_dir / "log.jsonl").read_text
+    await until(lambda: text().count('"srm.started"') == 4)
+    records = [json.loads(line) for line in text().splitlines()]
+    pauses = [one["restart_s"] for one in records if one["event"] == "srm.failed"]
+    assert pauses == [0.02, 0.04, 0.08]
+
+
+async def test_while_srm_is_down_by_a_defect_the_node_gives_no_sign_of_life(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, times=1)
+    await node.power_on()
+    await until(lambda: node.srm is None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):  # less than the first pause
+            await node.passed()
+    await node.order_srm(SrmAction.START)  # an administrator does not wait for the pause
+    async with asyncio.timeout(BOUND_S):
+        await node.passed()
+    assert node.memory.incarnation == 2
+
+
+async def test_an_srm_that_was_stopped_meanwhile_stays_stopped(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "PAUSE_FIRST_S", 0.05)
+    node._backoff = upkeep.Backoff()
+    broken(monkeypatch, times=1)
+    await node.power_on()
+    await until(lambda: node.srm is None)
+    restarting = node._restarting
+    assert restarting is not None
+    await node.order_srm(SrmAction.STOP)
+    async with asyncio.timeout(BOUND_S):
+        await asyncio.wait({restarting})
+        await node.passed()
+    assert node.srm is None
+    assert node.srm_note == "Commanded out of service"
+
+
+@pytest.mark.parametrize("what", ["a timer", "the health", "the look-up of the peer"])
+async def test_no_part_of_srm_dies_alone(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Each of these printed a traceback, and SRM ran on without it."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    if what == "the look-up of the peer":
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fails)
+    await node.power_on()
+    srm = node.srm
+    assert srm is not None
+    if what == "a timer":
+        monkeypatch.setattr(srm.driver, "_ring", fails)
+        srm.driver._ring_at(time.monotonic(), Timer.STAY, StayExpired(1))
+    elif what == "the health":
+        monkeypatch.setattr(srm._health, "told", fails)
+        srm.health_changed()
+    await until(lambda: node.srm is None)
+    assert "MemoryError" in node.srm_note
+
+
+async def test_work_that_has_to_go_on_begins_again_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check of the database died once, and a repaired database stayed down."""
+    monkeypatch.setattr(upkeep, "PAUSE_FIRST_S", 0.01)
+    monkeypatch.setattr(upkeep, "PAUSE_LONGEST_S", 0.02)
+    log, begun = Records(), 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 4:
+            raise MemoryError
+
+    async with asyncio.timeout(BOUND_S):
+        await upkeep.kept_up("database check", work, log)
+    assert log.names() == ["task.failed"] * 3
+    assert [fields["restart_s"] for _, fields in log.records] == [0.01, 0.02, 0.02]
 
 
 async def test_twenty_starts_and_stops_leave_no_task(node: ServerNode) -> None:

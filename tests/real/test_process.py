@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -167,3 +168,50 @@ def test_a_signal_to_all_processes_of_a_unit_ends_no_service(pair: LabPair, node
     until_s = time.monotonic() + 1.0  # several health checks
     pair.wait_until("the health of all was asked", lambda: time.monotonic() >= until_s)
     assert running() == services
+
+
+OUT_OF_MEMORY = """
+import pathlib
+from srmd.daemon import driver
+step = driver.step
+def fails(node, event):
+    if pathlib.Path("out-of-memory").exists():
+        raise MemoryError
+    return step(node, event)
+driver.step = fails
+"""
+"""Loaded by Python itself when a node starts (`sitecustomize`)."""
+
+
+def test_srm_that_ran_out_of_memory_starts_again_and_the_watchdog_is_not_fed_meanwhile(
+    pair: LabPair, node: LabNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed dead while the service manager was told that all is well."""
+    (tmp_path / "sitecustomize.py").write_text(OUT_OF_MEMORY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        node.start()
+
+        def told_until(word: str) -> list[str]:
+            told: list[str] = []
+            while not told or word not in told[-1]:
+                told.append(manager.recv(4096).decode())
+            return told
+
+        told_until("WATCHDOG=1")
+        (node.folder / "out-of-memory").touch()
+        told_until("it starts again in 1 s")
+        told = told_until("it starts again in 2 s")
+        assert told.count("WATCHDOG=1") <= 1  # as it began again
+        row = node.status()["services"][-1]
+        assert (row["name"], row["state"]) == ("Cisco Server Recovery Manager", "STOPPED")
+        assert "MemoryError" in row["note"]
+        (node.folder / "out-of-memory").unlink()
+        told_until("STATUS=Initializing")
+        told_until("WATCHDOG=1")
+    assert [record["restart_s"] for record in records(node, "srm.failed")] == [1.0, 2.0]
+    assert node.shown() is not None

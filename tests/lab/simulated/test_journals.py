@@ -57,7 +57,7 @@ def test_the_clock_is_one_and_the_offset_says_so(folder: Path) -> None:
 def test_the_dead_node_and_the_take_over_are_on_the_line(folder: Path) -> None:
     line = timeline(read([folder]))
     said = {(bar.lane, bar.text.en) for bar in line.bars}
-    assert ("node a", "no word from the node") in said
+    assert ("node a", "no record of the node") in said
     assert ("node b", "Running in Backup Mode / Peer Down") in said
     assert ("users a", "users of a: served by b") in said
 
