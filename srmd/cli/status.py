@@ -60,6 +60,7 @@ JAPANESE = {
     "of {whose} ends {at}, in {days:.0f} days": "{whose}: {at} に失効 (残り {days:.0f} 日)",
     "of {whose} ended {at}": "{whose}: {at} に失効済み",
     "Does not match the peer": "ピアと一致しない設定",
+    "Notice": "注意",
     "Possible now: {actions}": "実行できる操作: {actions}",
     "no action on the pair": "なし",
     "Database: {state}": "データベース: {state}",
@@ -180,7 +181,12 @@ class _Page:
         if row.get("action"):
             lines.append(labelled(self._say("Recommended"), row["action"][self._language]))
         if mismatch := self._status.get("mismatch"):
-            lines.append(labelled(self._say("Does not match the peer"), str(mismatch)))
+            said = self._status.get("mismatch_ja") if self._language == "ja" else mismatch
+            lines.append(labelled(self._say("Does not match the peer"), str(said or mismatch)))
+        lines += [
+            labelled(self._say("Notice"), notice[self._language])
+            for notice in self._status.get("notices", ())
+        ]
         lines += self._control()
         can = [
             f"srmd {action['action']} {action.get('node') or ''}".rstrip()

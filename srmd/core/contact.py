@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from srmd.core.events import Event, HaSet, PeerHeard, PeerMismatched, Report
 from srmd.core.node import Node
-
-HA_MISMATCH = "high availability is enabled on one node only"
+from srmd.core.texts import MISMATCHES
 
 
 def understand(node: Node, report: Report, *, beat: bool) -> tuple[Event, ...]:
@@ -20,5 +19,5 @@ def understand(node: Node, report: Report, *, beat: bool) -> tuple[Event, ...]:
     if report.ha is node.ha:
         return (PeerHeard(report, beat),)
     if report.ha_stamp == node.ha_stamp:
-        return (PeerMismatched(HA_MISMATCH),)
+        return (PeerMismatched(MISMATCHES["ha"].en),)
     return ()

@@ -264,6 +264,77 @@ UI: Final[dict[str, Text]] = {
     ),
 }
 
+MISMATCHES: Final[dict[str, Text]] = {
+    # Why two nodes do not make a pair: `there` is the value at the other node.
+    "group": Text(
+        "group.name is {there} there and {here} here",
+        "group.name は、もう一方のノードでは {there}、このノードでは {here} です",
+    ),
+    "sender": Text(
+        "node.id is {there} there and peer.id {here} here",
+        "もう一方のノードの node.id は {there}、このノードの peer.id は {here} です",
+    ),
+    "version": Text(
+        "protocol version {there}, and we speak {here}: "
+        "install the same release of srmd on both nodes",
+        "もう一方のノードのプロトコル バージョンは {there}、このノードは {here} です。"
+        "両ノードに同じリリースの srmd をインストールしてください",
+    ),
+    "ha": Text(
+        "high availability is enabled on one node only",
+        "高可用性が一方のノードでのみ有効です",
+    ),
+    "no_digest": Text(
+        "no digest, and auth.mode is require here: set it to accept here, "
+        "or to accept or require at the sender",
+        "ダイジェストがなく、このノードの auth.mode は require です。"
+        "このノードで accept にするか、送信元で accept または require にしてください",
+    ),
+    "unknown_key": Text(
+        "key id {key} is not among auth.keys ({known})",
+        "鍵 ID {key} が auth.keys にありません ({known})",
+    ),
+    "bad_digest": Text(
+        "the digest does not fit key {key}: changed on its way, "
+        "or the nodes hold different secrets under this id",
+        "ダイジェストが鍵 {key} と一致しません。途中で変更されたか、"
+        "この ID の秘密が両ノードで異なります",
+    ),
+    "clone": Text(
+        "both nodes have node.id {me}: one configuration file was used for both. "
+        "Give one node its own node.id and the other node's id as peer.id, "
+        "remove its state_dir, and restart it",
+        "両ノードの node.id が {me} です。1 つの設定ファイルを両方に使っています。"
+        "一方のノードに固有の node.id を設定し、peer.id にもう一方のノードの id を設定して、"
+        "state_dir を削除してから再起動してください",
+    ),
+    "echo": Text(
+        "the heartbeats of node {me} come back to it: peer.heartbeat leads to node {me} itself. "
+        "Set peer.heartbeat to the address of node {peer}, and check the proxies between",
+        "ノード {me} のハートビートが自ノードに戻っています。"
+        "peer.heartbeat がノード {me} 自身に届いています。"
+        "peer.heartbeat をノード {peer} のアドレスに設定し、途中のプロキシを確認してください",
+    ),
+    "other_receiver": Text(
+        "node {peer} receives heartbeats under the id {me} that this node has not sent: "
+        "another node {me} sends to it. Compare node.id, peer.id and peer.heartbeat of all nodes "
+        "that have this group and key, then run `srmd srm restart`",
+        "ノード {peer} は、このノードが送信していない id {me} のハートビートを受信しています。"
+        "別のノード {me} が送信しています。"
+        "このグループと鍵を持つすべてのノードの node.id、peer.id、peer.heartbeat を確認してから、"
+        "`srmd srm restart` を実行してください",
+    ),
+    "old": Text(
+        "heartbeats of node {peer} arrive with older numbers than before: its state was lost or an "
+        "older copy was put back. Node {peer} counts on as soon as it receives a heartbeat of node "
+        "{me}: check the way from node {me} to node {peer}",
+        "ノード {peer} から、以前より古い番号のハートビートが届いています。"
+        "状態が失われたか、古いコピーに戻されています。"
+        "ノード {peer} は、ノード {me} のハートビートを受信すると番号を回復します。"
+        "ノード {me} からノード {peer} への経路を確認してください",
+    ),
+}
+
 REFUSALS: Final[dict[str, Text]] = {
     "failover_needs_normal": Text(
         "A failover needs both nodes in Normal: {node} is in {state}, {peer} in {peer_state}.",

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from functools import partial
 
 from srmd.config import Address, Config
-from srmd.core.events import PeerDown, PeerMismatched
+from srmd.core.events import PeerDown
 from srmd.core.node import Node
+from srmd.core.texts import Text
 from srmd.daemon.alarm import Alarm
 from srmd.daemon.listening import (
     SocketAddress,
@@ -30,10 +31,10 @@ from srmd.daemon.listening import (
 )
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats, Presence
 from srmd.node.punctuality import Punctuality
+from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, encode
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
-from srmd.wire.replay import Mark
 
 DRAIN_DATAGRAMS = 64
 """Datagrams read per wake-up, so that a flood cannot keep the loop from its other work."""
@@ -58,7 +59,7 @@ class Events:
         """A heartbeat of ours was handed to the network at a monotonic second."""
 
     def peer_down(self, deadline_s: float) -> None: ...
-    def mismatched(self, what: str) -> None: ...
+    def mismatched(self, what: Text) -> None: ...
     def rejected(self, error: Rejected, source: str, count: int) -> None: ...
     def send_failed(self, error: Exception | None) -> None:
         """An error that is new; None: sending works again."""
@@ -70,19 +71,21 @@ class Events:
         """This run has decided what it says of itself; before that no heartbeat leaves."""
         raise NotImplementedError
 
-    def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
+    def compose(self, seq: int) -> Heartbeat:
         raise NotImplementedError
 
 
 class HeartbeatSocket:
     """Sends our heartbeats, receives the peer's, and watches the deadline."""
 
-    def __init__(self, config: Config, keyring: Keyring, mark: Mark, events: Events) -> None:
+    def __init__(
+        self, config: Config, keyring: Keyring, memory: NodeMemory, events: Events
+    ) -> None:
         """Raises CannotListen with the address and the way out."""
         self._config = config
         self._keyring = keyring
         self._events = events
-        self.beats = Heartbeats(config, keyring, mark, time.monotonic())
+        self.beats = Heartbeats(config, keyring, memory, time.monotonic())
         self.punctuality = Punctuality()
         self.sent_count = 0
         self.send_error: str | None = None
@@ -146,7 +149,7 @@ class HeartbeatSocket:
         return self._send()
 
     def _send(self) -> Heartbeat:
-        heartbeat = self._events.compose(*self.beats.numbered())
+        heartbeat = self._events.compose(self.beats.numbered())
         if self._address is not None:
             try:
                 version = self._config.heartbeat.protocol_version
@@ -240,7 +243,7 @@ class HeartbeatSocket:
             case PeerDown():
                 assert deadline_s is not None, "the alarm rang, so there was a deadline"
                 self._events.peer_down(deadline_s)
-            case PeerMismatched(what):
+            case Text() as what:
                 self._events.mismatched(what)
             case None:
                 pass

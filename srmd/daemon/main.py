@@ -24,6 +24,7 @@ from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name
 from srmd.store import nodestate
 from srmd.store.nodestate import DamagedMemory, StateDirLocked
 from srmd.tls import BadCertificate
+from srmd.wire.codec import BELIEVED_MAX
 
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED = 0, 10, 11, 12, 13
 """Exit codes; `srmd --help` lists them."""
@@ -244,8 +245,18 @@ def _memory(config: Config, log: Log) -> nodestate.NodeMemory | None:
             path,
             f"it is the memory of node {loaded.memory.node_id!r}, and node.id is "
             f"{config.node.id!r}",
-            "give each node a state_dir of its own",
+            "give each node a state_dir of its own; where a node was renamed, remove the file: "
+            "the node then starts as new",
         )
+    counted = ("incarnation", "op", "ha_stamp")
+    for name, number in ((name, getattr(loaded.memory, name)) for name in counted):
+        if number > BELIEVED_MAX:  # a peer would not believe it, so the node would be mute
+            raise DamagedMemory(
+                path,
+                f"{name}: {number} is more than a node counts to ({BELIEVED_MAX})",
+                f"remove it and {nodestate.previous_of(path).name}: the node then starts as new, "
+                "and learns from its peer what it needs",
+            )
     return loaded.memory
 
 

@@ -7,6 +7,7 @@ without touching the services.  A reboot ends this object; `main` makes the next
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +33,7 @@ from srmd.core.machine import Step
 from srmd.core.node import Node
 from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, Start, State
-from srmd.core.texts import REASONS, REFUSALS, STATES, display
+from srmd.core.texts import REASONS, REFUSALS, STATES, Text, display
 from srmd.daemon import status
 from srmd.daemon.database import Database
 from srmd.daemon.facade import (
@@ -69,7 +70,7 @@ from srmd.node.calling import (
     Request,
     answer_of,
     rejection_of,
-    sender_proved,
+    verified,
 )
 from srmd.node.commands import (
     ha_switch,
@@ -78,6 +79,7 @@ from srmd.node.commands import (
     shown_peer,
     users_are_locked,
 )
+from srmd.node.identity import Renumbering
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
 from srmd.node.replication import merge, page_of, unheard
 from srmd.store import nodestate
@@ -176,6 +178,7 @@ class ServerNode:
         self._backoff = Backoff()
         self._srm_failed = False
         """SRM is down by a defect, or could not be started by itself; it starts again by itself."""
+        self._renumbering = Renumbering()
         self.control_rejected: Counter[str] = Counter()
         self.transition_count = 0
 
@@ -305,21 +308,24 @@ class ServerNode:
         except TimeoutError:
             raise TimeoutError(f"the disk did not answer within {limit_s:g} s") from None
 
-    def outlive(self, incarnation: int) -> None:
-        """The peer knows a later incarnation of ours than we do: our memory was lost.  Start SRM
-        again above it, or the peer would take all that we say for replays."""
+    def outlive(self, incarnation: int) -> bool:
+        """The peer knows a later number of ours than we do: our memory was lost.  Start SRM again
+        above it, or the peer would take all that we say for replays.  False: not so soon again."""
+        if not self._renumbering.begin(time.monotonic()):
+            return False
         self.log.warning("node.incarnation_lost", incarnation=incarnation)
-        self.memory = replace(self.memory, incarnation=incarnation)
         self._restarting = asyncio.create_task(
             self._restart_above(incarnation), name="restart above incarnation"
         )
+        return True
 
     async def _restart_above(self, incarnation: int) -> None:
         async with self._srm_order:
             if self._end.done():
                 return
             await self._stop_srm()
-            self.memory = replace(self.memory, incarnation=incarnation)
+            above = max(incarnation, self.memory.incarnation)
+            self.memory = replace(self.memory, incarnation=above)
             await self._start_srm_or_later()
 
     def state_changed(self, before: Node, result: Step) -> None:
@@ -365,7 +371,7 @@ class ServerNode:
         state, reason = display(node.state, node.reason), REASONS[node.reason]
         self._notify.status(f"{state.en} / {reason.en}")
 
-    def _mismatch(self) -> str | None:
+    def _mismatch(self) -> Text | None:
         return self.srm.mismatch if self.srm is not None else None
 
     def _log_split_brain(self, before: Node) -> None:
@@ -542,6 +548,7 @@ class ServerNode:
                 await self._stop_srm()
                 self.srm_note = "Commanded out of service"
             if action in {SrmAction.START, SrmAction.RESTART}:
+                self._renumbering = Renumbering()
                 self._reload()
                 try:
                     await self._start_srm(Start.RESTART)
@@ -881,8 +888,10 @@ class ServerNode:
             return NOT_RUNNING
         request = Request(path, headers, body)
         try:
-            srm.control_mark = sender_proved(request, self.config, keyring, srm.control_mark)
-            answer = await self._answer_once(srm, messages.decode_message(body))
+            came = verified(request, self.config, keyring, srm.control_mark)
+            srm.control_mark = came.mark
+            message = messages.decode_message(body, proved=came.proved)
+            answer = await self._answer_once(srm, message)
         except Rejected as error:
             self._reject_control(error.trigger.value, error.detail)
             return rejection_of(error)

@@ -174,7 +174,18 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "The actions that are possible now.",
             },
         },
-        optional={"tls": ref("Tls")},
+        optional={
+            "mismatch": {
+                "type": ["string", "null"],
+                "description": "Why the two nodes do not make a pair; null: they do.",
+            },
+            "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
+            "notices": {
+                **listed(TWO_LANGUAGES),
+                "description": "Mistakes that the heartbeats which arrive point to.",
+            },
+            "tls": ref("Tls"),
+        },
     ),
     "Tls": {
         "type": ["object", "null"],

@@ -19,6 +19,7 @@ from srmd.core.events import Booted, Event, Order, PeerDown
 from srmd.core.machine import Step
 from srmd.core.node import Node, Serving, Timer, serving
 from srmd.core.states import Contact, Destination, Start, State
+from srmd.core.texts import MISMATCHES, Text
 from srmd.daemon.alarm import Alarm
 from srmd.daemon.database import Database
 from srmd.daemon.driver import Driver
@@ -29,6 +30,7 @@ from srmd.daemon.recorder import Recorder
 from srmd.daemon.supervisor import Supervisor
 from srmd.daemon.tls import Tls
 from srmd.node.health import Facts, HealthReport
+from srmd.node.identity import acknowledged
 from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, relogin_of, summary_of
@@ -67,7 +69,9 @@ class Host(Protocol):
 
     def state_changed(self, before: Node, result: Step) -> None: ...
 
-    def outlive(self, incarnation: int) -> None: ...
+    def outlive(self, incarnation: int) -> bool:
+        """Start SRM again above an incarnation that was forgotten; False: not so soon again."""
+        ...
 
 
 @dataclass(slots=True)
@@ -101,10 +105,9 @@ class Srm(Events):
         health = self._health.begin(self._facts())
         node = replace(node, health=health, lasting=False)
         self.driver = Driver(node, self)
-        self.heartbeat = HeartbeatSocket(
-            config, self._keyring, stored_mark(memory.peer_heartbeat_mark), self
-        )
-        self._reports = Reports()
+        self.heartbeat = HeartbeatSocket(config, self._keyring, memory, self)
+        self._reports = Reports(proved=self._keyring.proves)
+        self._outlived = False
         self._health_alarm = Alarm(asyncio.get_running_loop(), self.health_changed)
         self._relogin_warned = False
         self._deadline_s: float | None = None
@@ -166,18 +169,20 @@ class Srm(Events):
     # ------------------------------------------------------------ what the heartbeats tell (Events)
 
     @property
-    def mismatch(self) -> str | None:
+    def mismatch(self) -> Text | None:
         return self._reports.mismatch
 
     def heard(self, heartbeat: Heartbeat) -> None:
         """A heartbeat that is good and new.  It may be overtaken by a report that was told."""
         self._recorder.heard(heartbeat.incarnation, heartbeat.seq, time.monotonic())
+        if self._outlived:
+            return
+        if acknowledged(heartbeat) > self.heartbeat.beats.sent.newest:
+            self._go_above(heartbeat.hears_incarnation)
+            return
         mismatch = self.mismatch
         events = self._reports.heard(heartbeat, self.driver.node)
         self._warn_of_relogin(heartbeat.summary)
-        if heartbeat.hears_incarnation > self.host.memory.incarnation:
-            self.host.outlive(heartbeat.hears_incarnation)
-            return
         if events is None:
             return
         doubt = self._reports.doubt(events, self.driver.node)
@@ -190,6 +195,13 @@ class Srm(Events):
             self._save_mark()
         self.peer.compare(heartbeat.summary)
 
+    def _go_above(self, incarnation: int) -> None:
+        """The peer acknowledges what we have not sent: we lost our memory, or are not meant."""
+        self._outlived = self.host.outlive(incarnation)
+        if not self._outlived:
+            me, peer = self.config.node.id, self.config.peer.id
+            self.mismatched(MISMATCHES["other_receiver"].naming(me=me, peer=peer))
+
     def told(self, heartbeat: Heartbeat) -> None:
         """The same report by the control channel: news, but no proof of life."""
         mismatch = self.mismatch
@@ -198,7 +210,7 @@ class Srm(Events):
             self._hear(heartbeat, events, mismatch)
 
     def _hear(
-        self, heartbeat: Heartbeat, events: tuple[Event, ...], mismatch_before: str | None
+        self, heartbeat: Heartbeat, events: tuple[Event, ...], mismatch_before: Text | None
     ) -> None:
         if heartbeat.report.op != self._peer_op and not heartbeat.leaving:
             self._peer_op = heartbeat.report.op
@@ -211,15 +223,15 @@ class Srm(Events):
         self._deadline_s = deadline_s
         self.driver.put(PeerDown())
 
-    def mismatched(self, what: str) -> None:
+    def mismatched(self, what: Text) -> None:
         mismatch = self.mismatch
         for event in self._reports.mismatched(what, self.driver.node):
             self.driver.put(event)
         self._log_mismatch(mismatch)
 
-    def _log_mismatch(self, before: str | None) -> None:
+    def _log_mismatch(self, before: Text | None) -> None:
         if self.mismatch is not None and self.mismatch != before:
-            self.log.error("peer.mismatched", what=self.mismatch)
+            self.log.error("peer.mismatched", what=self.mismatch.en)
 
     def sent(self, seq: int, at_s: float) -> None:
         self._recorder.sent(seq, at_s)
@@ -243,7 +255,7 @@ class Srm(Events):
     def was_late(self, late_s: float) -> None:
         self.log.warning("node.was_late", late_s=round(late_s, 3))
 
-    def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
+    def compose(self, seq: int) -> Heartbeat:
         """The heartbeat that tells what we now say of ourselves."""
         host = self.host
         summary = summary_of(
@@ -254,7 +266,13 @@ class Srm(Events):
             database_ok=host.database.ok,
         )
         return heartbeat_of(
-            self.config, host.memory, self.spoken, (seq, hears), summary, leaving=self._leaving
+            self.config,
+            host.memory,
+            self.spoken,
+            summary,
+            seq=seq,
+            acknowledged=self.heartbeat.beats.acknowledged(self.control_mark),
+            leaving=self._leaving,
         )
 
     def served_count(self) -> int:
@@ -333,7 +351,7 @@ class Srm(Events):
     def _with_marks(self, memory: NodeMemory) -> NodeMemory:
         return with_marks(
             memory,
-            self._keyring.mode,
+            self._keyring,
             heartbeat=self.heartbeat.beats.mark,
             control=self.control_mark,
         )

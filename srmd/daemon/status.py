@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import REASONS, display
+from srmd.core.texts import REASONS, Text, display
 from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
 from srmd.node.commands import shown_peer
 
@@ -33,6 +33,7 @@ def status(node: ServerNode) -> dict[str, Any]:
     match = handbook.Match(handbook.SRM_STOPPED, "both") if stopped else handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
+    mismatch = srm.mismatch if srm is not None else None
     return {
         "group": node.config.group.name,
         "ha_enabled": machine.ha,
@@ -63,12 +64,24 @@ def status(node: ServerNode) -> dict[str, Any]:
             "action": {"en": action.en, "ja": action.ja},
         },
         "actions": actions(node),
-        "mismatch": srm.mismatch if srm is not None else None,
+        "mismatch": mismatch.en if mismatch is not None else None,
+        "mismatch_ja": mismatch.ja if mismatch is not None else None,
+        "notices": [{"en": text.en, "ja": text.ja} for text in _notices(node)],
         "tls": node.tls.status(time.time()),
         "faults": node.database.faults,
         "counters": _counters(node),
         "process": {"tasks": len(asyncio.all_tasks())},
     }
+
+
+def _notices(node: ServerNode) -> tuple[Text, ...]:
+    """What arrives at the heartbeat port and is no heartbeat of the peer, where it means a mistake;
+    what already counts as the mismatch is not told twice."""
+    srm = node.srm
+    if srm is None:
+        return ()
+    found = srm.heartbeat.beats.notices(time.monotonic())
+    return tuple(text for text in found if text != srm.mismatch)
 
 
 def half(state: State, reason: Reason) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected, Trigger
 from srmd.wire.replay import Mark
 from srmd.wire.signing import (
+    Verified,
     request_digest,
     sign_request,
     sign_response,
@@ -87,9 +88,9 @@ def request_of(
     return Request(path, headers, body)
 
 
-def sender_proved(request: Request, config: Config, keyring: Keyring, mark: Mark) -> Mark:
-    """The mark that a request of our peer leaves; for any other raises Rejected."""
-    sender, moved = verify_request(
+def verified(request: Request, config: Config, keyring: Keyring, mark: Mark) -> Verified:
+    """A request of our peer, and the mark it leaves; for any other raises Rejected."""
+    found = verify_request(
         keyring,
         request.headers,
         method=METHOD,
@@ -101,14 +102,14 @@ def sender_proved(request: Request, config: Config, keyring: Keyring, mark: Mark
         version=config.heartbeat.protocol_version,
     )
     # An empty sender is possible only where the mode asks for no digest.
-    if sender not in {config.peer.id, ""}:
+    if found.sender not in {config.peer.id, ""}:
         raise Rejected(
             Trigger.SENDER,
-            f"node.id is {sender!r} there and peer.id is {config.peer.id!r} here",
+            f"node.id is {found.sender!r} there and peer.id is {config.peer.id!r} here",
             authentic=True,
-            sender=sender,
+            sender=found.sender,
         )
-    return moved
+    return found
 
 
 def answer_of(message: Message, request: Request, keyring: Keyring) -> Answer:
@@ -123,11 +124,11 @@ def rejection_of(error: Rejected) -> Answer:
 
 def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
     """What the peer says.  Raises Rejected and MalformedMessage."""
-    verify_response(
+    proved = verify_response(
         keyring,
         answer.headers,
         request_digest=request_digest(request.headers),
         status=answer.status,
         body=answer.body,
     )
-    return decode_message(answer.body)
+    return decode_message(answer.body, proved=proved)

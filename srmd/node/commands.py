@@ -5,13 +5,13 @@ from __future__ import annotations
 from srmd.core.events import HaSet
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import STATES, display
+from srmd.core.texts import STATES, Text, display
 
 ADD_USERS_IN = frozenset({State.NORMAL, State.INITIALIZING, State.UNKNOWN})
 """Users can be added while none is failed over."""
 
 
-def shown_peer(machine: Node, mismatch: str | None) -> tuple[State, Reason] | None:
+def shown_peer(machine: Node, mismatch: Text | None) -> tuple[State, Reason] | None:
     """The peer's state as it is heard; None while it is not.
 
     A peer that does not match ours is Unknown, as we are: what it says means nothing to us.
@@ -24,7 +24,7 @@ def shown_peer(machine: Node, mismatch: str | None) -> tuple[State, Reason] | No
 
 
 def refusal_text(
-    what: str, machine: Node, mismatch: str | None, needed: str, *, me: str, peer: str
+    what: str, machine: Node, mismatch: Text | None, needed: str, *, me: str, peer: str
 ) -> str:
     """What was asked, what is the case, and what would have to be."""
     heard = shown_peer(machine, mismatch)

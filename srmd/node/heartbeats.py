@@ -6,23 +6,37 @@ datagram that has arrived (`receive`), then `judge`.  Every moment is monotonic 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
 from srmd.config import Config
 from srmd.core.detector import Detector
-from srmd.core.events import PeerDown, PeerMismatched
+from srmd.core.events import PeerDown
 from srmd.core.node import Node
 from srmd.core.states import Contact, State
-from srmd.wire.heartbeat import Heartbeat, decode
+from srmd.core.texts import MISMATCHES, Text
+from srmd.node.identity import Number, Sent, under_our_id
+from srmd.node.memory import stored_mark
+from srmd.store.nodestate import NodeMemory
+from srmd.wire.heartbeat import Heartbeat, WrongSender, decode, look_at
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected, Trigger
 from srmd.wire.replay import Mark
 
 TICK_MAX_S = 1.0
 """The longest time between two looks at whether we were asleep."""
+LOOK_INTERVAL_S = 1.0
+"""How often a stale datagram is looked at, to tell what it is."""
 MISCONFIGURED = frozenset(
-    {Trigger.UNKNOWN_KEY, Trigger.NO_DIGEST, Trigger.BAD_DIGEST, Trigger.VERSION}
+    {
+        Trigger.UNKNOWN_KEY,
+        Trigger.NO_DIGEST,
+        Trigger.BAD_DIGEST,
+        Trigger.VERSION,
+        Trigger.ECHO,
+        Trigger.CLONE,
+    }
 )
 """Rejections that can mean a peer with other settings.  Anyone can provoke them, so they count only
 while Initializing (ours; see docs/state-machine.md)."""
@@ -46,16 +60,17 @@ class Dropped:
     error: Rejected
     count: int
     """How many of this kind there were."""
-    mismatch: str | None
+    mismatch: Text | None
     """What it proves of the peer's settings, in words."""
 
 
 class Heartbeats:
     """Both directions of the heartbeats of one run of SRM."""
 
-    def __init__(self, config: Config, keyring: Keyring, mark: Mark, now_s: float) -> None:
+    def __init__(self, config: Config, keyring: Keyring, memory: NodeMemory, now_s: float) -> None:
+        """`memory`: that of this run, with its incarnation."""
         beat = config.heartbeat
-        self.mark = mark
+        self.mark = stored_mark(memory.peer_heartbeat_mark) if keyring.proves else Mark()
         self.last: Heartbeat | None = None
         self.last_heard_s: float | None = None
         self.rejected: Counter[str] = Counter()
@@ -70,19 +85,38 @@ class Heartbeats:
         self._id, self._peer, self._group = config.node.id, config.peer.id, config.group.name
         self._version = beat.protocol_version
         self._keyring = keyring
+        self._boot_id, self._incarnation = memory.boot_id, memory.incarnation
         self._seq = 0
-        self._suspicion: tuple[float, str] | None = None
+        self._suspicion: tuple[float, Text] | None = None
+        self._noted: dict[Trigger, tuple[float, Text]] = {}
+        self._looked_s = -math.inf
         self._before_last = self.detector
         self._peer_down = False
         self._initializing = True
 
     # -------------------------------------------------------------------- sending
 
-    def numbered(self) -> tuple[int, tuple[int, int]]:
-        """The number of the next heartbeat, and which of the peer's it acknowledges."""
+    def numbered(self) -> int:
+        """The number of the next heartbeat."""
         self._seq += 1
-        hears = (self.mark.incarnation, self.mark.seq) if self.last is not None else (0, 0)
-        return self._seq, hears
+        return self._seq
+
+    @property
+    def sent(self) -> Sent:
+        return Sent(self._boot_id, (self._incarnation, self._seq))
+
+    def acknowledged(self, control: Mark) -> Number:
+        """The newest number that the peer is known to have used; (0, 0) for none.
+
+        `control`: the mark of its control messages, which it numbers apart.  The marks are durable,
+        so they tell a peer that lost its memory what it was, also when it was not heard since we
+        started.  Where anyone can move a mark, it is not acknowledged.
+        """
+        if not self._keyring.proves:
+            return (0, 0)
+        if control.incarnation > self.mark.incarnation:
+            return (control.incarnation, 1)
+        return (self.mark.incarnation, self.mark.seq)
 
     def take_turn(self, now_s: float) -> bool:
         """Whether a beat is due, in which case the next one is due an interval later."""
@@ -110,20 +144,57 @@ class Heartbeats:
                 self._keyring,
                 group=self._group,
                 peer=self._peer,
-                mark=self.mark,
+                mark=self._mark_at(now_s),
                 version=self._version,
             )
         except Rejected as error:
-            return self._drop(error, now_s)
+            return self._drop(self._told_apart(error, data, now_s), now_s)
         self.received_count += 1
         self.last, self.last_heard_s = heartbeat, now_s
         self._peer_down = False
         self._before_last = self.detector
         self.detector = self.detector.heard(now_s)
         self._suspicion = None
+        self._noted.pop(Trigger.STALE, None)
         return heartbeat
 
-    def doubt(self, what: str, now_s: float) -> None:
+    def _mark_at(self, now_s: float) -> Mark:
+        """The mark that holds now.
+
+        Where a heartbeat needs no digest, anyone could shut the peer out with the highest number,
+        and a peer that lost its memory is told nothing.  There the mark holds only while the peer
+        is heard: it keeps away what the network repeats, and nothing else.
+        """
+        keeps = self._keyring.proves or not self._is_silent(now_s)
+        return self.mark if keeps else Mark()
+
+    def _is_silent(self, now_s: float) -> bool:
+        """No heartbeat was accepted for the timeout, whatever was decided on it."""
+        heard_s = self.last_heard_s
+        return heard_s is None or now_s - heard_s >= self.detector.timeout_s
+
+    def _told_apart(self, error: Rejected, data: bytes, now_s: float) -> Rejected:
+        """A rejected heartbeat that names us, or that is old, has a word of its own."""
+        heartbeat = error.heartbeat if isinstance(error, WrongSender) else None
+        if error.trigger is Trigger.STALE and self._looks(now_s):
+            heartbeat = look_at(data, self._keyring)
+        if heartbeat is None or heartbeat.group != self._group:
+            return error
+        if heartbeat.sender == self._id:
+            return under_our_id(heartbeat, self.sent, me=self._id, peer=self._peer)
+        if heartbeat.sender == self._peer and self._is_silent(now_s):
+            text = MISMATCHES["old"].naming(me=self._id, peer=self._peer)
+            self._noted[error.trigger] = (now_s, text)
+        return error
+
+    def _looks(self, now_s: float) -> bool:
+        """A stale datagram is looked at: rarely, since its digest has to be computed."""
+        if now_s - self._looked_s < LOOK_INTERVAL_S:
+            return False
+        self._looked_s = now_s
+        return True
+
+    def doubt(self, what: Text, now_s: float) -> None:
         """The heartbeat just received counts for nothing: the silence goes on, and this is why."""
         self.detector = self._before_last
         self._suspicion = (now_s, what)
@@ -133,10 +204,11 @@ class Heartbeats:
         self.rejected[word] += 1
         mismatch = None
         if error.authentic and error.trigger is not Trigger.MALFORMED:
-            reflected = error.sender == self._id
-            mismatch = None if reflected else error.detail
+            mismatch = error.text
         elif error.trigger in MISCONFIGURED:
-            self._suspicion = (now_s, error.detail)
+            self._suspicion = (now_s, error.text)
+            if error.sender == self._id:
+                self._noted[error.trigger] = self._suspicion
         return Dropped(error, self.rejected[word], mismatch)
 
     # -------------------------------------------------------------------- the deadline
@@ -146,27 +218,35 @@ class Heartbeats:
         """When to ask `judge`; None while the peer is down already."""
         return None if self._peer_down else self.detector.deadline_s(self._initializing)
 
-    def judge(self, now_s: float) -> PeerDown | PeerMismatched | None:
+    def judge(self, now_s: float) -> PeerDown | Text | None:
         """What the silence means, asked when all that has arrived was received.
 
-        Silence while datagrams come that a misconfigured peer would send is a mismatch, as long as
-        we are Initializing; it is then counted afresh.
+        Silence while datagrams come that a misconfigured peer would send is a mismatch, told by its
+        Text, as long as we are Initializing; it is then counted afresh.
         """
         if self._peer_down or not self.detector.is_down(now_s, self._initializing):
             return None
-        suspicion = self._recent_suspicion(now_s) if self._initializing else None
+        suspicion = self._recent(self._suspicion, now_s) if self._initializing else None
         if suspicion is not None:
             self.watch(now_s)
-            return PeerMismatched(suspicion)
+            return suspicion
         self._peer_down = True
         return PeerDown()
 
-    def _recent_suspicion(self, now_s: float) -> str | None:
-        """Datagrams were rejected, within the timeout, that a misconfigured peer would send."""
-        if self._suspicion is None:
+    def _recent(self, noted: tuple[float, Text] | None, now_s: float) -> Text | None:
+        """What was noted, if that was within the longer timeout."""
+        if noted is None:
             return None
-        at_s, what = self._suspicion
+        at_s, what = noted
         return what if now_s - at_s <= self.detector.initialization_timeout_s else None
+
+    def notices(self, now_s: float) -> tuple[Text, ...]:
+        """What an operator should know of datagrams that arrive and are not heard, while they do.
+
+        It decides nothing: anyone could have recorded and sent them.
+        """
+        recent = (self._recent(noted, now_s) for noted in self._noted.values())
+        return tuple(text for text in recent if text is not None)
 
     def watch(self, now_s: float) -> None:
         """Count the silence afresh: SRM started, or found out that it has to start anew."""

@@ -8,7 +8,7 @@ from srmd.config import Config
 from srmd.core.node import Node, Policy
 from srmd.core.states import Reason, Stage, Start, State
 from srmd.store.nodestate import NodeMemory
-from srmd.wire.keys import AuthMode
+from srmd.wire.keys import Keyring
 from srmd.wire.replay import Mark, mark_from_json, mark_to_json
 
 
@@ -110,9 +110,11 @@ def memory_of(node: Node, memory: NodeMemory, since: str) -> NodeMemory:
     )
 
 
-def with_marks(memory: NodeMemory, mode: AuthMode, *, heartbeat: Mark, control: Mark) -> NodeMemory:
-    """The memory with the newest marks; one that anybody could have moved is not kept."""
-    durable = mode is AuthMode.REQUIRE
+def with_marks(
+    memory: NodeMemory, keyring: Keyring, *, heartbeat: Mark, control: Mark
+) -> NodeMemory:
+    """The memory with the newest marks; one that anyone could have moved is not kept."""
+    durable = keyring.proves
     return replace(
         memory,
         peer_heartbeat_mark=mark_to_json(heartbeat) if durable else None,

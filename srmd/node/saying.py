@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from srmd.config import Config
 from srmd.core.node import Node
 from srmd.core.services import ServiceState, ServiceStatus
+from srmd.node.identity import Number
 from srmd.node.users import Picture
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary, cut_services
@@ -42,12 +43,12 @@ def heartbeat_of(
     config: Config,
     memory: NodeMemory,
     spoken: Node,
-    numbered: tuple[int, tuple[int, int]],
     summary: Summary,
     *,
+    seq: int,
+    acknowledged: Number,
     leaving: bool,
 ) -> Heartbeat:
-    seq, hears = numbered
     return Heartbeat(
         sender=config.node.id,
         group=config.group.name,
@@ -55,8 +56,8 @@ def heartbeat_of(
         incarnation=memory.incarnation,
         seq=seq,
         leaving=leaving,
-        hears_incarnation=hears[0],
-        hears_seq=hears[1],
+        hears_incarnation=acknowledged[0],
+        hears_seq=acknowledged[1],
         report=spoken.report(),
         summary=summary,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -42,6 +42,14 @@ class Span:
 ANY_NUMBER = Span(0, MAX_NUMBER)
 ANY_TEXT = Span(0, MAX_TEXT_CHARS)
 ANY_ITEMS = Span(0, MAX_ITEMS)
+
+
+BELIEVED_MAX = 2**62
+"""The highest number that a node takes over from its peer to count on from it.  Half of all numbers
+are above it, so counting never reaches the end of the wire's numbers."""
+BELIEVED_UNPROVED_MAX = 2**48
+"""The same for a message that no digest proves.  What such a message makes a node say is then far
+below `BELIEVED_MAX`, and a peer that asks for proofs goes on believing it."""
 
 
 class MalformedMessage(ValueError):
@@ -87,6 +95,17 @@ def codec(kind: Any, span: Span | None = None) -> Codec:
     if isinstance(kind, type) and is_dataclass(kind):
         return _object(kind)
     raise TypeError(f"{kind!r}: no way to write this type as JSON is known; see srmd/wire/codec.py")
+
+
+def check_believable(numbers: Iterable[tuple[str, int]], *, proved: bool) -> None:
+    """Raises MalformedMessage for a number, given with its name, that no node has counted to."""
+    most = BELIEVED_MAX if proved else BELIEVED_UNPROVED_MAX
+    for name, number in numbers:
+        if number > most:
+            problem = f"{number} is more than {most}, the highest that is believed"
+            if not proved:
+                problem += " without a digest: set auth.mode to require on both nodes"
+            raise MalformedMessage(problem, name)
 
 
 def dump_json(value: object) -> bytes:

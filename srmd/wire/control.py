@@ -6,12 +6,20 @@ gets one twice answers twice and acts once.  `srmd.wire.signing` tells who sent 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Union, cast
 
-from srmd.wire.codec import MalformedMessage, Span, codec, dump_json, parse_json
-from srmd.wire.heartbeat import Heartbeat, Name
+from srmd.wire.codec import (
+    MalformedMessage,
+    Span,
+    check_believable,
+    codec,
+    dump_json,
+    parse_json,
+)
+from srmd.wire.heartbeat import Heartbeat, Name, grown
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_PAGE_ROWS = 2000
@@ -145,8 +153,26 @@ def encode_message(message: Message) -> bytes:
     return body
 
 
-def decode_message(body: bytes) -> Message:
-    """The message.  Raises MalformedMessage, whatever the bytes, naming the field and its value."""
+def decode_message(body: bytes, *, proved: bool) -> Message:
+    """The message.  Raises MalformedMessage, whatever the bytes, naming the field and its value.
+
+    `proved`: a digest shows that it is the peer's.
+    """
     if len(body) > MAX_BODY_BYTES:
         raise MalformedMessage(f"{len(body)} bytes are more than the {MAX_BODY_BYTES} allowed")
-    return cast("Message", codec(Message).read(parse_json(body)))
+    message = cast("Message", codec(Message).read(parse_json(body)))
+    check_believable(_grown(message), proved=proved)
+    return message
+
+
+def _grown(message: Message) -> Iterable[tuple[str, int]]:
+    """The numbers of a message from which its receiver counts on, with their names."""
+    match message:
+        case ReportMessage(_, heartbeat):
+            return ((f"heartbeat.{name}", number) for name, number in grown(heartbeat))
+        case PlacementMessage(_, rows):
+            return ((f"placements[{at}].op", row.op) for at, row in enumerate(rows))
+        case UsersPage(_, _, _, rows, _):
+            return ((f"rows[{at}].stamp", row.stamp) for at, row in enumerate(rows))
+        case _:
+            return ()

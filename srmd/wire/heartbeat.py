@@ -19,15 +19,17 @@ digest and a well-formed body.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, cast
 
 from srmd.core.events import Report
 from srmd.core.states import State
+from srmd.core.texts import MISMATCHES
 from srmd.wire.codec import (
     MAX_NUMBER,
     MalformedMessage,
     Span,
+    check_believable,
     codec,
     dump_json,
     parse_json,
@@ -93,7 +95,8 @@ class Heartbeat:
     """The node is about to go down: shutdown or reboot."""
     hears_incarnation: int
     hears_seq: int
-    """The last heartbeat that the sender accepted from its peer; 0, 0 for none."""
+    """The newest number under which the sender ever accepted a message of its peer, and can prove
+    that it was the peer's; 0, 0 for none.  A peer that never sent it has lost its memory."""
     report: Report
     summary: Summary
 
@@ -106,6 +109,15 @@ class Heartbeat:
                 "both are 0, or none",
                 "hears_seq",
             )
+
+
+class WrongSender(Rejected):
+    """A good heartbeat of a node that is not our peer."""
+
+    def __init__(self, heartbeat: Heartbeat, peer: str) -> None:
+        text = MISMATCHES["sender"].naming(there=repr(heartbeat.sender), here=repr(peer))
+        super().__init__(Trigger.SENDER, text, authentic=True, sender=heartbeat.sender)
+        self.heartbeat = heartbeat
 
 
 def cut_services(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -165,7 +177,10 @@ def decode(
     mark: Mark,
     version: int = PROTOCOL_VERSION,
 ) -> tuple[Heartbeat, Mark]:
-    """The heartbeat of the peer and the mark it leaves; for anything else raises Rejected."""
+    """The heartbeat of the peer and the mark it leaves; for anything else raises Rejected.
+
+    A heartbeat that no digest proves acknowledges nothing: who believes it starts SRM anew.
+    """
     datagram = _split(data)
     stale = is_stale(
         mark, incarnation=datagram.incarnation, seq=datagram.seq, width=HEARTBEAT_WIDTH
@@ -174,8 +189,7 @@ def decode(
         # A stale one proves nothing: a recording from before an upgrade would stop the pair.
         raise Rejected(
             Trigger.VERSION,
-            f"protocol version {datagram.version}, and we speak {version}: "
-            "install the same release of srmd on both nodes",
+            MISMATCHES["version"].naming(there=str(datagram.version), here=str(version)),
             authentic=not stale and _is_authentic(datagram, keyring),
         )
     if stale:
@@ -184,27 +198,44 @@ def decode(
             f"incarnation {datagram.incarnation}, sequence {datagram.seq} "
             f"after {mark.incarnation}, {mark.seq}",
         )
-    _authenticate(datagram, keyring)
+    proved = _authenticate(datagram, keyring)
     try:
         heartbeat = _read_body(datagram)
+        check_believable(grown(heartbeat), proved=proved)
     except MalformedMessage as error:
         raise Rejected(Trigger.MALFORMED, str(error), authentic=True) from None
     if heartbeat.group != group:
         raise Rejected(
             Trigger.GROUP,
-            f"group.name is {heartbeat.group!r} there and {group!r} here",
+            MISMATCHES["group"].naming(there=repr(heartbeat.group), here=repr(group)),
             authentic=True,
             sender=heartbeat.sender,
         )
     if heartbeat.sender != peer:
-        raise Rejected(
-            Trigger.SENDER,
-            f"node.id is {heartbeat.sender!r} there and peer.id {peer!r} here",
-            authentic=True,
-            sender=heartbeat.sender,
-        )
+        raise WrongSender(heartbeat, peer)
+    if not proved:
+        heartbeat = replace(heartbeat, hears_incarnation=0, hears_seq=0)
     return heartbeat, seen(
         mark, incarnation=heartbeat.incarnation, seq=heartbeat.seq, width=HEARTBEAT_WIDTH
+    )
+
+
+def look_at(data: bytes, keyring: Keyring) -> Heartbeat | None:
+    """The heartbeat that a datagram would be if its numbers were new; None for what is none."""
+    try:
+        datagram = _split(data)
+        _authenticate(datagram, keyring)
+        return _read_body(datagram)
+    except (Rejected, MalformedMessage):
+        return None
+
+
+def grown(heartbeat: Heartbeat) -> tuple[tuple[str, int], ...]:
+    """The numbers of a heartbeat from which its receiver counts on, with their names."""
+    return (
+        ("hears_incarnation", heartbeat.hears_incarnation),
+        ("report.op", heartbeat.report.op),
+        ("report.ha_stamp", heartbeat.report.ha_stamp),
     )
 
 
@@ -249,10 +280,11 @@ def _split(data: bytes) -> _Datagram:
     )
 
 
-def _authenticate(datagram: _Datagram, keyring: Keyring) -> None:
+def _authenticate(datagram: _Datagram, keyring: Keyring) -> bool:
+    """Raises Rejected; True when a digest proves the datagram."""
     # latin-1 reads any bytes; an id that is not one of ours is refused with the unknown ones.
     key_id = datagram.key_field.rstrip(b"\0").decode("latin-1")
-    keyring.check(datagram.signed, key_id=key_id, digest=datagram.digest)
+    return keyring.check(datagram.signed, key_id=key_id, digest=datagram.digest)
 
 
 def _is_authentic(datagram: _Datagram, keyring: Keyring) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from srmd.core.texts import MISMATCHES
 from srmd.wire.rejected import Rejected, Trigger
 
 DIGEST_BYTES = 32
@@ -65,6 +66,11 @@ class Keyring:
         return f"Keyring(keys={sorted(self.keys)}, active={self.active!r}, mode={self.mode.value})"
 
     @property
+    def proves(self) -> bool:
+        """Nothing is accepted without a proof: what was accepted may be remembered."""
+        return self.mode is AuthMode.REQUIRE
+
+    @property
     def signs(self) -> bool:
         """Messages are sent with a digest."""
         return self.mode is not AuthMode.OFF
@@ -73,32 +79,26 @@ class Keyring:
         """HMAC-SHA256 under a key of the ring."""
         return hmac.digest(self.keys[key_id], message, "sha256")
 
-    def check(self, message: bytes, *, key_id: str, digest: bytes | None) -> None:
+    def check(self, message: bytes, *, key_id: str, digest: bytes | None) -> bool:
         """The message is as good as the mode asks for, or Rejected says why not.
 
-        A `digest` of None: the message came without one.
+        A `digest` of None: the message came without one.  True when a digest proves the message;
+        False when the mode lets it pass without a proof, so that anyone may have made it.
         """
         if self.mode is AuthMode.OFF:
-            return
+            return False
         if digest is None:
             if self.mode is AuthMode.REQUIRE:
-                raise Rejected(
-                    Trigger.NO_DIGEST,
-                    "no digest, and auth.mode is require here: set it to accept here, "
-                    "or to accept or require at the sender",
-                )
-            return
+                raise Rejected(Trigger.NO_DIGEST, MISMATCHES["no_digest"])
+            return False
         if key_id not in self.keys:
-            raise Rejected(
-                Trigger.UNKNOWN_KEY,
-                f"key id {key_id!r} is not among auth.keys ({', '.join(self.keys)})",
-            )
+            known = ", ".join(self.keys)
+            text = MISMATCHES["unknown_key"].naming(key=repr(key_id), known=known)
+            raise Rejected(Trigger.UNKNOWN_KEY, text)
         if not hmac.compare_digest(self.digest(message, key_id=key_id), digest):
-            raise Rejected(
-                Trigger.BAD_DIGEST,
-                f"the digest does not fit key {key_id!r}: changed on its way, "
-                "or the nodes hold different secrets under this id",
-            )
+            text = MISMATCHES["bad_digest"].naming(key=repr(key_id))
+            raise Rejected(Trigger.BAD_DIGEST, text)
+        return True
 
 
 def is_key_id(text: str) -> bool:

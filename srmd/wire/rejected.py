@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from srmd.core.texts import Text
+
 
 class Trigger(Enum):
     """What made us drop it.  The value is the word in logs and counters."""
@@ -22,6 +24,10 @@ class Trigger(Enum):
     GROUP = "group"
     SENDER = "sender"
     RECEIVER = "receiver"
+    ECHO = "echo"
+    """A heartbeat of ours that came back to us."""
+    CLONE = "clone"
+    """Another node has our id."""
 
 
 class Rejected(Exception):
@@ -29,14 +35,23 @@ class Rejected(Exception):
 
     `authentic` means that it passed the authentication that our mode asks for: then a `version`,
     `group`, `sender` or `receiver` that differs is a misconfigured peer (R11), not a stranger.
-    A node's own datagram can be sent back to it: a `sender` that is ourselves proves nothing.
+    A node's own datagram can be sent back to it: a `sender` that is ourselves proves nothing by
+    itself, see `srmd.node.heartbeats`.
+    `detail` is a Text where an operator reads it as the reason of a mismatch.
     """
 
     def __init__(
-        self, trigger: Trigger, detail: str, *, authentic: bool = False, sender: str | None = None
+        self,
+        trigger: Trigger,
+        detail: str | Text,
+        *,
+        authentic: bool = False,
+        sender: str | None = None,
     ) -> None:
-        super().__init__(f"{trigger.value}: {detail}")
+        text = Text(detail, detail) if isinstance(detail, str) else detail
+        super().__init__(f"{trigger.value}: {text.en}")
         self.trigger = trigger
-        self.detail = detail
+        self.text = text
+        self.detail = text.en
         self.authentic = authentic
         self.sender = sender

@@ -80,22 +80,26 @@ def verify_request(
     body: bytes,
     mark: Mark,
     version: int = PROTOCOL_VERSION,
-) -> tuple[str, Mark]:
+) -> Verified:
     """Who sent the request, and the mark it leaves; raises Rejected.
 
     The mark is that of the node which may send, so the caller refuses another sender and then keeps
-    the old mark.  A request without any of our headers is accepted where the mode allows it: its
-    sender is "" and the mark stays.
+    the old mark.  A request without any of our headers is accepted where the mode allows it.
+
+    Where a message may pass without a digest, numbers are no reason to refuse one, and leave no
+    mark: anyone could shut the peer out with the highest number.
     """
     if len(body) > MAX_BODY_BYTES:
         raise Rejected(Trigger.TOO_LONG, f"{len(body)} bytes of at most {MAX_BODY_BYTES}")
     ours = _ours(headers)
     if not ours:
         keyring.check(b"", key_id="", digest=None)
-        return "", mark
+        return Verified("", mark, proved=False)
     request = _read_identity(ours)
     message = _request_message(ours, method=method, path=path, body=body)
-    stale = is_stale(mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH)
+    stale = keyring.proves and is_stale(
+        mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH
+    )
     if request.version != version:
         raise Rejected(
             Trigger.VERSION,
@@ -111,7 +115,7 @@ def verify_request(
             f"after {mark.incarnation}, {mark.seq}",
             sender=request.sender,
         )
-    _authenticate(keyring, ours, message)
+    proved = _authenticate(keyring, ours, message)
     if request.group != group:
         raise Rejected(
             Trigger.GROUP,
@@ -127,9 +131,9 @@ def verify_request(
             authentic=True,
             sender=request.sender,
         )
-    return request.sender, seen(
-        mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH
-    )
+    if keyring.proves:
+        mark = seen(mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH)
+    return Verified(request.sender, mark, proved)
 
 
 def request_digest(headers: Mapping[str, str]) -> str:
@@ -154,13 +158,28 @@ def verify_response(
     request_digest: str,
     status: int,
     body: bytes,
-) -> None:
-    """The response answers our request and is unchanged, or Rejected says why not."""
+) -> bool:
+    """The response answers our request and is unchanged, or Rejected says why not.
+
+    True when a digest proves it.
+    """
     if len(body) > MAX_BODY_BYTES:
         raise Rejected(Trigger.TOO_LONG, f"{len(body)} bytes of at most {MAX_BODY_BYTES}")
     ours = _ours(headers)
     message = _response_message(ours.get(KEY, ""), request_digest, status, body)
-    _authenticate(keyring, ours, message)
+    return _authenticate(keyring, ours, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Who sent a request, as far as the mode asks."""
+
+    sender: str
+    """Empty for a request that has none of our headers."""
+    mark: Mark
+    """What the request leaves; the old one where no digest is required."""
+    proved: bool
+    """A digest shows that the sender made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +239,14 @@ def _name(ours: Mapping[str, str], name: str) -> str:
         ) from None
 
 
-def _authenticate(keyring: Keyring, ours: Mapping[str, str], message: bytes) -> None:
+def _authenticate(keyring: Keyring, ours: Mapping[str, str], message: bytes) -> bool:
+    """Raises Rejected; True when a digest proves the message."""
     digest = ours.get(DIGEST)
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise Rejected(
             Trigger.MALFORMED, f"{DIGEST}: {digest[:70]!r} is not {2 * DIGEST_BYTES} hex digits"
         )
-    keyring.check(
+    return keyring.check(
         message,
         key_id=ours.get(KEY, ""),
         digest=None if digest is None else bytes.fromhex(digest),

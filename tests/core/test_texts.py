@@ -11,6 +11,7 @@ from srmd.core.texts import (
     AUTO_RECOVER_REASONS,
     BACKUP_ACTIVATED,
     FAILOVER_AFFECTED_SERVICES,
+    MISMATCHES,
     REASONS,
     REFUSALS,
     STATE_MEANINGS,
@@ -27,6 +28,7 @@ CATALOGUE: dict[str, Text] = {
     **{f"reason {reason.name}": text for reason, text in REASONS.items()},
     **{f"ui {key}": text for key, text in UI.items()},
     **{f"refusal {key}": text for key, text in REFUSALS.items()},
+    **{f"mismatch {key}": text for key, text in MISMATCHES.items()},
     "Backup Activated": BACKUP_ACTIVATED,
     "Failover Affected Services": FAILOVER_AFFECTED_SERVICES,
 }

@@ -26,10 +26,13 @@ from srmd.config import (
 from srmd.core.events import Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
+from srmd.core.texts import Text
 from srmd.daemon import heartbeat as heartbeat_module
 from srmd.daemon.heartbeat import Events, HeartbeatSocket
 from srmd.daemon.listening import PortBusy
+from srmd.node.memory import Boot, of_new_run, wake
 from srmd.secret import Secret
+from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary, encode
 from srmd.wire.rejected import Rejected
 from srmd.wire.replay import Mark
@@ -67,8 +70,8 @@ class Heard(Events):
     def peer_down(self, deadline_s: float) -> None:
         self.down_s.append(deadline_s)
 
-    def mismatched(self, what: str) -> None:
-        self.mismatches.append(what)
+    def mismatched(self, what: Text) -> None:
+        self.mismatches.append(what.en)
 
     def rejected(self, error: Rejected, source: str, count: int) -> None:
         self.rejections.append(error.trigger.value)
@@ -80,15 +83,18 @@ class Heard(Events):
     def was_late(self, late_s: float) -> None:
         self.late_s.append(late_s)
 
-    def compose(self, seq: int, hears: tuple[int, int]) -> Heartbeat:
-        return made("a", seq, hears=hears)
+    def compose(self, seq: int) -> Heartbeat:
+        return made("a", seq)
 
 
-def made(
-    sender: str, seq: int, *, group: str = "lab", hears: tuple[int, int] = (0, 0)
-) -> Heartbeat:
+def made(sender: str, seq: int, *, group: str = "lab") -> Heartbeat:
     report = Report(State.NORMAL, Reason.NORMAL, op=1)
-    return Heartbeat(sender, group, "boot", 1, seq, False, *hears, report, SUMMARY)
+    return Heartbeat(sender, group, "boot", 1, seq, False, 0, 0, report, SUMMARY)
+
+
+def memory_of(config: Config) -> NodeMemory:
+    """Of a first start."""
+    return of_new_run(wake(None, config, Boot("boot", "os", ""), rebooted=False)[0], config)
 
 
 @asynccontextmanager
@@ -114,7 +120,7 @@ async def listening(
             auth=AuthConfig(active="k", keys={"k": KEY}),
         )
         heard = Heard()
-        beats = HeartbeatSocket(config, config.auth.keyring(), Mark(), heard)
+        beats = HeartbeatSocket(config, config.auth.keyring(), memory_of(config), heard)
         if "%" not in peer:
             udp.connect((loopback, beats._socket.getsockname()[1]))
         running = asyncio.create_task(beats.run())
@@ -239,8 +245,16 @@ async def test_an_authentic_peer_of_another_group_is_a_mismatch_and_no_proof_of_
 async def test_our_own_heartbeat_sent_back_to_us_is_no_mismatch() -> None:
     async with listening() as (beats, heard, udp):
         udp.send(datagram(beats, made("a", 1)))
-        await until(lambda: beats.beats.rejected["sender"] == 1)
+        await until(lambda: beats.beats.rejected["echo"] == 1)
         assert heard.mismatches == []
+
+
+async def test_a_clone_of_us_is_a_mismatch() -> None:
+    async with listening() as (beats, heard, udp):
+        udp.send(datagram(beats, replace(made("a", 1), boot_id="another")))
+        await until(lambda: bool(heard.mismatches))
+        assert heard.mismatches[0].startswith("both nodes have node.id a: ")
+        assert beats.beats.rejected["clone"] == 1
 
 
 async def test_a_silent_peer_is_down_at_the_deadline_not_earlier() -> None:
@@ -424,7 +438,7 @@ async def test_a_port_in_use_is_said_with_the_way_out() -> None:
         with pytest.raises(
             PortBusy, match=rf"heartbeat.listen: {HOST}:{port} is in use by process"
         ):
-            HeartbeatSocket(config, beats._keyring, Mark(), heard)
+            HeartbeatSocket(config, beats._keyring, memory_of(config), heard)
 
 
 async def test_a_socket_that_never_ran_gives_everything_back() -> None:
@@ -432,7 +446,7 @@ async def test_a_socket_that_never_ran_gives_everything_back() -> None:
     async with listening() as (beats, heard, _):
         config = beats._config
         before = open_descriptors()
-        never_ran = HeartbeatSocket(config, beats._keyring, Mark(), heard)
+        never_ran = HeartbeatSocket(config, beats._keyring, memory_of(config), heard)
         never_ran.close()
         never_ran.close()
         assert open_descriptors() == before

@@ -62,9 +62,9 @@ class LinkedPeer(Peer):
         await asyncio.sleep(0)
         if self.other is None:
             raise CallFailed("cut")
-        message = decode_message(encode_message(message))
+        message = decode_message(encode_message(message), proved=True)
         answer = await self.other._answer(None, message)  # type: ignore[arg-type]
-        return decode_message(encode_message(answer))
+        return decode_message(encode_message(answer), proved=True)
 
 
 class Half:

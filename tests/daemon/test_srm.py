@@ -67,6 +67,7 @@ class Host:
     disk_free: asyncio.Event = field(default_factory=asyncio.Event)
     stored: list[NodeMemory] = field(default_factory=list)
     outlived: list[int] = field(default_factory=list)
+    may_outlive: bool = True
 
     def __post_init__(self) -> None:
         self.monitor = Monitor(self.log)
@@ -79,8 +80,9 @@ class Host:
 
     def state_changed(self, before: Node, result: Step) -> None: ...
 
-    def outlive(self, incarnation: int) -> None:
+    def outlive(self, incarnation: int) -> bool:
         self.outlived.append(incarnation)
+        return self.may_outlive
 
 
 @pytest.fixture
@@ -175,7 +177,7 @@ async def test_after_the_goodbye_every_beat_says_goodbye(
     """The regular beats took it back until SRM had stopped, and the peer heard a living node."""
     await srm.leave()
     assert srm.heartbeat.beat().leaving
-    assert srm.compose(99, (0, 0)).leaving
+    assert srm.compose(99).leaving
     put_events = put(srm, monkeypatch)
     srm.heard(beat(1, leaving=True))
     assert put_events == [PeerLeft()]
@@ -220,10 +222,35 @@ async def test_a_decision_whose_save_was_cut_off_is_not_remembered(host: Host) -
     assert (srm.memory_now().state, srm.memory_now().op) == (State.INITIALIZING, 1)
 
 
-async def test_a_lost_incarnation_is_told_once(srm: Srm, host: Host) -> None:
-    ahead = replace(beat(1), hears_incarnation=7, hears_seq=3)
-    srm.heard(ahead)
-    assert host.outlived == [7]
+@pytest.mark.parametrize("incarnation", [1, 7])
+async def test_a_lost_incarnation_is_told_once(srm: Srm, host: Host, incarnation: int) -> None:
+    """Also where the peer knows the same incarnation: the memory was lost in the first one, or the
+    machine was put back to a snapshot while it ran."""
+    for number in (1, 2):
+        srm.heard(replace(beat(number), hears_incarnation=incarnation, hears_seq=2**40))
+    assert host.outlived == [incarnation]
+
+
+async def test_what_we_have_sent_is_no_lost_incarnation(srm: Srm, host: Host) -> None:
+    last = srm.heartbeat.beat()
+    srm.heard(replace(beat(1), hears_incarnation=1, hears_seq=last.seq))
+    await until(lambda: srm.driver.node.contact is Contact.HEARD)
+    assert host.outlived == []
+
+
+async def test_who_cannot_go_above_so_soon_again_is_unknown_and_says_why(
+    srm: Srm, host: Host
+) -> None:
+    """The peer receives another node of our id: SRM was restarted three times a second."""
+    host.may_outlive = False
+    srm.heard(replace(beat(1), hears_incarnation=7, hears_seq=3))
+    await until(lambda: srm.driver.node.state is State.UNKNOWN)
+    assert srm.mismatch is not None
+    assert srm.mismatch.en.startswith("node b receives heartbeats under the id a that this node")
+    srm.heard(replace(beat(2), hears_incarnation=7, hears_seq=4))
+    assert srm.driver.node.state is State.UNKNOWN
+    srm.heard(beat(3))
+    await until(lambda: srm.driver.node.state is not State.UNKNOWN)
 
 
 async def test_before_a_run_has_decided_no_heartbeat_leaves(host: Host) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srmd.wire.codec import MAX_NUMBER, MalformedMessage
+from srmd.wire.codec import BELIEVED_MAX, MAX_NUMBER, MalformedMessage
 from srmd.wire.control import (
     MAX_BODY_BYTES,
     MAX_PAGE_ROWS,
@@ -31,6 +31,7 @@ from srmd.wire.sample import sample_heartbeat
 
 small = st.text(min_size=1, max_size=12)
 counts = st.integers(0, MAX_NUMBER)
+grown = st.integers(0, BELIEVED_MAX)
 messages = st.one_of(
     st.builds(ReportMessage, op=small, heartbeat=st.integers(1, 99).map(sample_heartbeat)),
     st.builds(CommandMessage, op=small, action=st.sampled_from(Action), node=small),
@@ -38,7 +39,7 @@ messages = st.one_of(
         PlacementMessage,
         op=small,
         placements=st.lists(
-            st.builds(PlacementRow, home=small, serving=small, op=counts, by=st.text(max_size=9)),
+            st.builds(PlacementRow, home=small, serving=small, op=grown, by=st.text(max_size=9)),
             max_size=4,
         ).map(tuple),
     ),
@@ -55,7 +56,7 @@ messages = st.one_of(
                 UserRow,
                 user_id=small,
                 home=st.none() | small,
-                stamp=counts,
+                stamp=grown,
                 origin=small,
                 deleted=st.booleans(),
             ),
@@ -74,7 +75,7 @@ json_values = st.recursive(
 
 def refusal(body: bytes) -> str:
     with pytest.raises(MalformedMessage) as caught:
-        decode_message(body)
+        decode_message(body, proved=True)
     return str(caught.value)
 
 
@@ -82,12 +83,33 @@ def test_a_command_on_the_wire() -> None:
     command = CommandMessage(op="a-7-1", action=Action.FAILOVER, node="a")
     body = b'{"type":"CommandMessage","op":"a-7-1","action":"failover","node":"a"}'
     assert encode_message(command) == body
-    assert decode_message(body) == command
+    assert decode_message(body, proved=True) == command
+
+
+@pytest.mark.parametrize(
+    "message, field",
+    [
+        (PlacementMessage("1", (PlacementRow("a", "b", 2**48 + 1, "b"),)), "placements[0].op"),
+        (
+            UsersPage("1", "d", 1, (UserRow("u", "a", 2**48 + 1, "d", deleted=False),), more=False),
+            "rows[0].stamp",
+        ),
+    ],
+)
+def test_a_number_that_anyone_could_have_made_leaves_room_above_it(
+    message: Message, field: str
+) -> None:
+    """Operation and stamp become durable, and the next one is counted from them."""
+    body = encode_message(message)
+    assert decode_message(body, proved=True) == message
+    with pytest.raises(MalformedMessage) as caught:
+        decode_message(body, proved=False)
+    assert caught.value.field == field
 
 
 @given(message=messages)
 def test_what_is_sent_is_what_arrives(message: Message) -> None:
-    assert decode_message(encode_message(message)) == message
+    assert decode_message(encode_message(message), proved=True) == message
 
 
 @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
@@ -102,7 +124,7 @@ def test_any_value_in_any_field_is_a_message_or_a_typed_refusal(
     raw: dict[str, Any] = json.loads(encode_message(message))
     raw[sorted(raw)[which % len(raw)]] = value
     with suppress(MalformedMessage):
-        decode_message(json.dumps(raw).encode())
+        decode_message(json.dumps(raw).encode(), proved=True)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +195,7 @@ def page(user_id: str) -> UsersPage:
     row = UserRow(
         user_id=user_id,
         home="\U0001f600" * 64,
-        stamp=MAX_NUMBER,
+        stamp=BELIEVED_MAX,
         origin="\U0001f600" * 64,
         deleted=False,
     )
@@ -182,7 +204,7 @@ def page(user_id: str) -> UsersPage:
 
 def test_a_full_page_of_the_longest_names_fits_a_body() -> None:
     longest = page("\U0001f600" * 255)
-    assert decode_message(encode_message(longest)) == longest
+    assert decode_message(encode_message(longest), proved=True) == longest
 
 
 def test_a_message_that_cannot_fit_says_what_to_do() -> None:

@@ -79,6 +79,8 @@ def with_body(body: bytes, *, seq: int = 1) -> bytes:
 small = st.text(min_size=1, max_size=8)
 users = st.integers(0, 9_999_999)
 counts = st.integers(0, 2**63 - 1)
+grown = st.integers(0, 2**48)
+"""What is believed without a digest too."""
 summaries = st.builds(
     Summary,
     assigned=users,
@@ -92,13 +94,13 @@ summaries = st.builds(
 reports = st.builds(
     Report,
     state=st.sampled_from([state for state in State if state is not State.DOWN]),
-    op=counts,
+    op=grown,
     settled=st.booleans(),
-    ha_stamp=counts,
+    ha_stamp=grown,
 )
 heartbeats = st.builds(
     lambda heard, **parts: Heartbeat(hears_incarnation=heard[0], hears_seq=heard[1], **parts),
-    heard=st.one_of(st.just((0, 0)), st.tuples(st.integers(1, 2**63 - 1), st.integers(1, 99))),
+    heard=st.one_of(st.just((0, 0)), st.tuples(st.integers(1, 2**48), st.integers(1, 99))),
     sender=small,
     group=small,
     boot_id=small,
@@ -128,8 +130,45 @@ def test_what_is_sent_is_what_arrives(heartbeat: Heartbeat, keyring: Keyring) ->
     arrived, mark = receive(
         encode(heartbeat, keyring), keyring, group=heartbeat.group, peer=heartbeat.sender
     )
+    if not keyring.signs:
+        heartbeat = replace(heartbeat, hears_incarnation=0, hears_seq=0)
     assert arrived == heartbeat
     assert mark == Mark(heartbeat.incarnation, heartbeat.seq)
+
+
+@pytest.mark.parametrize("keyring", [ACCEPTING, OPEN], ids=["accept", "off"])
+def test_without_a_digest_a_heartbeat_acknowledges_nothing(keyring: Keyring) -> None:
+    """One unsigned heartbeat acknowledged incarnation 2^63-1: its receiver started SRM above it,
+    could not put 2^63 into a heartbeat, and was mute for good, also when digests were required."""
+    made = replace(sample_heartbeat(), hears_incarnation=2**48, hears_seq=1)
+    arrived, _ = receive(encode(made, OPEN), keyring)
+    assert (arrived.hears_incarnation, arrived.hears_seq) == (0, 0)
+
+
+@pytest.mark.parametrize("field", ["hears_incarnation", "report.op", "report.ha_stamp"])
+def test_a_number_from_which_a_node_counts_on_leaves_room_above_it(field: str) -> None:
+    """With a digest or without: what is heard is counted on from, and has to fit the wire then."""
+
+    def with_number(number: int) -> Heartbeat:
+        sample = sample_heartbeat()
+        return {
+            "hears_incarnation": replace(sample, hears_incarnation=number),
+            "report.op": replace(sample, report=replace(sample.report, op=number)),
+            "report.ha_stamp": replace(sample, report=replace(sample.report, ha_stamp=number)),
+        }[field]
+
+    receive(encode(with_number(2**62), RING))
+    proved = rejected(encode(with_number(2**62 + 1), RING))
+    assert proved.trigger is Trigger.MALFORMED
+    assert proved.detail == (
+        f"{field}: 4611686018427387905 is more than 4611686018427387904, "
+        "the highest that is believed"
+    )
+    receive(encode(with_number(2**48), OPEN), OPEN)
+    unproved = rejected(encode(with_number(2**48 + 1), OPEN), OPEN)
+    assert unproved.trigger is Trigger.MALFORMED
+    assert unproved.detail.endswith("without a digest: set auth.mode to require on both nodes")
+    receive(encode(with_number(2**48 + 1), RING))
 
 
 @given(heartbeat=heartbeats)

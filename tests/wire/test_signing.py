@@ -48,7 +48,8 @@ def receive(
         "group": "group-1",
         "body": BODY,
     }
-    return verify_request(keyring, headers, mark=mark, **{**parts, **changed})
+    found = verify_request(keyring, headers, mark=mark, **{**parts, **changed})
+    return found.sender, found.mark
 
 
 def rejected(headers: dict[str, str], keyring: Keyring = RING, **changed: Any) -> Rejected:
@@ -218,6 +219,17 @@ def test_a_request_without_headers_is_nobodys_and_moves_nothing() -> None:
     for keyring in (OPEN, ACCEPTING):
         assert receive({"Host": "b"}, keyring, mark=Mark(3, 4)) == ("", Mark(3, 4))
     assert rejected({"Host": "b"}).trigger is Trigger.NO_DIGEST
+
+
+@pytest.mark.parametrize("keyring", [OPEN, ACCEPTING], ids=["off", "accept"])
+def test_where_no_digest_is_needed_no_number_shuts_the_peer_out(keyring: Keyring) -> None:
+    """A request with the highest number made all later ones of the peer stale, until SRM restarted;
+    and a peer that had lost its memory was not heard again."""
+    highest = sign(OPEN, seq=2**63 - 1, incarnation=2**63 - 1)
+    sender, mark = receive(highest, keyring)
+    assert (sender, mark) == ("a", NOTHING_HEARD)
+    assert receive(sign(keyring, seq=1, incarnation=1), keyring, mark=mark)[0] == "a"
+    assert receive(sign(keyring, seq=1, incarnation=1), keyring, mark=Mark(7, 9))[0] == "a"
 
 
 def test_another_version_is_a_misconfiguration_only_when_signed_and_fresh() -> None:

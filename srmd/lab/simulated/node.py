@@ -24,7 +24,7 @@ from srmd.core.machine import Step
 from srmd.core.node import Node
 from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE
 from srmd.core.states import Contact, Start
-from srmd.core.texts import REFUSALS
+from srmd.core.texts import REFUSALS, Text
 from srmd.lab.scenario.verbs import Fault, NodeName, ServiceAction, SrmAction
 from srmd.lab.simulated.calls import CallFailed
 from srmd.lab.simulated.database import Database, DatabaseFile
@@ -41,9 +41,10 @@ from srmd.node.calling import (
     Request,
     answer_of,
     rejection_of,
-    sender_proved,
+    verified,
 )
 from srmd.node.commands import ha_switch, refusal_text, services_are_held, users_are_locked
+from srmd.node.identity import Renumbering
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
 from srmd.node.replication import merge, page_of, unheard
 from srmd.node.users import served_count
@@ -241,6 +242,7 @@ class ServerBoot:
         self._world = world
         self._last_machine = remembered_node(memory)
         self._turn: Outcome[None] = Outcome()
+        self._renumbering = Renumbering()
         self._turn.succeed(None)
         self._ending = False
         self._answers: OrderedDict[str, Flow[messages.Message]] = OrderedDict()
@@ -327,15 +329,18 @@ class ServerBoot:
     def changed(self) -> None:
         self._world.changed()
 
-    def outlive(self, incarnation: int) -> None:
-        """The peer knows a later incarnation of ours than we do: our memory was lost."""
-        self.memory = replace(self.memory, incarnation=incarnation)
+    def outlive(self, incarnation: int) -> bool:
+        """The peer knows a later number of ours than we do: our memory was lost."""
+        if not self._renumbering.begin(self.life.now_s):
+            return False
         Flow(self.life, self._in_turn(lambda: self._restart_above(incarnation)))
+        return True
 
     def _restart_above(self, incarnation: int) -> Work[None]:
         if not self._ending:
             yield from self._stop_srm()
-            self.memory = replace(self.memory, incarnation=incarnation)
+            above = max(incarnation, self.memory.incarnation)
+            self.memory = replace(self.memory, incarnation=above)
             yield from self._start_srm(Start.RESTART)
 
     def _service_changed(self) -> None:
@@ -362,7 +367,7 @@ class ServerBoot:
         return self.machine if decided else waking(self.machine)
 
     @property
-    def mismatch(self) -> str | None:
+    def mismatch(self) -> Text | None:
         return self.srm.reports.mismatch if self.srm is not None else None
 
     def served_count(self) -> int:
@@ -417,6 +422,7 @@ class ServerBoot:
             if action is not SrmAction.START:
                 yield from self._stop_srm()
             if action is not SrmAction.STOP and self.srm is None:
+                self._renumbering = Renumbering()
                 self._reload()
                 yield from self._start_srm(Start.RESTART)
 
@@ -573,8 +579,10 @@ class ServerBoot:
         if srm is None:
             return NOT_RUNNING
         try:
-            srm.control_mark = sender_proved(request, self.config, keyring, srm.control_mark)
-            answer = yield from self._answer_once(srm, messages.decode_message(request.body))
+            came = verified(request, self.config, keyring, srm.control_mark)
+            srm.control_mark = came.mark
+            message = messages.decode_message(request.body, proved=came.proved)
+            answer = yield from self._answer_once(srm, message)
         except Rejected as error:
             return rejection_of(error)
         except MalformedMessage:

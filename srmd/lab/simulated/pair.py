@@ -207,7 +207,7 @@ def view_of(node: SimulatedNode) -> View | None:
         if picture.is_known
         else None,
         op=machine.op,
-        mismatch=boot.mismatch,
+        mismatch=boot.mismatch.en if boot.mismatch is not None else None,
     )
 
 

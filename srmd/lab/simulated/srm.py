@@ -18,7 +18,6 @@ from srmd.core.events import (
     OperationFailed,
     Order,
     PeerDown,
-    PeerMismatched,
     ServicesStarted,
     ServicesStopped,
     StayExpired,
@@ -27,6 +26,7 @@ from srmd.core.events import (
 from srmd.core.machine import Ready, Step, ready
 from srmd.core.node import Node, Timer
 from srmd.core.states import Start
+from srmd.core.texts import MISMATCHES, Text
 from srmd.core.transitions import step
 from srmd.lab.simulated.calls import Calls
 from srmd.lab.simulated.database import Database
@@ -36,6 +36,7 @@ from srmd.lab.simulated.services import Services
 from srmd.node.calling import Answer, Request
 from srmd.node.health import Facts, HealthReport
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats
+from srmd.node.identity import acknowledged
 from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, summary_of
@@ -83,8 +84,8 @@ class Host(Protocol):
     def changed(self) -> None:
         """What is seen of the node may have changed."""
 
-    def outlive(self, incarnation: int) -> None:
-        """Start SRM again above an incarnation that was forgotten."""
+    def outlive(self, incarnation: int) -> bool:
+        """Start SRM again above an incarnation that was forgotten; False: not so soon again."""
 
 
 class Srm:
@@ -105,9 +106,9 @@ class Srm:
             database=host.database,
             send=host.send_call,
         )
-        self.reports = Reports()
-        mark = stored_mark(memory.peer_heartbeat_mark)
-        self.beats = Heartbeats(config, self.keyring, mark, self.life.now_s)
+        self.reports = Reports(proved=self.keyring.proves)
+        self.beats = Heartbeats(config, self.keyring, memory, self.life.now_s)
+        self._outlived = False
         self._health = HealthReport(config.services.critical_service_delay_s)
         node = first_node(memory, config, host.database.picture.placement_op)
         self.node = replace(node, health=self._health.begin(self._facts()), lasting=False)
@@ -193,9 +194,14 @@ class Srm:
             served=self.served_count(),
             database_ok=host.database.ok,
         )
-        numbered = self.beats.numbered()
         heartbeat = heartbeat_of(
-            self.config, host.memory, self.spoken, numbered, summary, leaving=self.leaving
+            self.config,
+            host.memory,
+            self.spoken,
+            summary,
+            seq=self.beats.numbered(),
+            acknowledged=self.beats.acknowledged(self.control_mark),
+            leaving=self.leaving,
         )
         if self._resolved:
             version = self.config.heartbeat.protocol_version
@@ -223,11 +229,13 @@ class Srm:
 
     def _heard(self, heartbeat: Heartbeat) -> None:
         self.host.heard(heartbeat)
+        if self._outlived:
+            return
+        if acknowledged(heartbeat) > self.beats.sent.newest:
+            self._go_above(heartbeat.hears_incarnation)
+            return
         mismatch = self.reports.mismatch
         events = self.reports.heard(heartbeat, self.node)
-        if heartbeat.hears_incarnation > self.host.memory.incarnation:
-            self.host.outlive(heartbeat.hears_incarnation)
-            return
         if events is None:
             return
         doubt = self.reports.doubt(events, self.node)
@@ -240,16 +248,23 @@ class Srm:
             self.host.stored(self._with_marks(self.host.memory))
         self.calls.compare(heartbeat.summary)
 
+    def _go_above(self, incarnation: int) -> None:
+        """The peer acknowledges what we have not sent: we lost our memory, or are not meant."""
+        self._outlived = self.host.outlive(incarnation)
+        if not self._outlived:
+            me, peer = self.config.node.id, self.config.peer.id
+            self._mismatched(MISMATCHES["other_receiver"].naming(me=me, peer=peer))
+
     def told(self, heartbeat: Heartbeat) -> None:
         """A report by the control channel."""
         mismatch = self.reports.mismatch
         self._take(self.reports.told(heartbeat, self.node) or (), mismatch)
 
-    def _mismatched(self, what: str) -> None:
+    def _mismatched(self, what: Text) -> None:
         mismatch = self.reports.mismatch
         self._take(self.reports.mismatched(what, self.node), mismatch)
 
-    def _take(self, events: tuple[Event, ...], mismatch_before: str | None) -> None:
+    def _take(self, events: tuple[Event, ...], mismatch_before: Text | None) -> None:
         if self.reports.mismatch != mismatch_before:
             self.host.changed()
         for event in events:
@@ -269,7 +284,7 @@ class Srm:
         match self.beats.judge(self.life.now_s):
             case PeerDown():
                 self._put(PeerDown())
-            case PeerMismatched(what):
+            case Text() as what:
                 self._mismatched(what)
             case None:
                 pass
@@ -447,7 +462,7 @@ class Srm:
 
     def _with_marks(self, memory: NodeMemory) -> NodeMemory:
         return with_marks(
-            memory, self.keyring.mode, heartbeat=self.beats.mark, control=self.control_mark
+            memory, self.keyring, heartbeat=self.beats.mark, control=self.control_mark
         )
 
 
