@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from srmd.daemon import main
 from srmd.log import start as start_log
 from srmd.node.memory import Boot, wake
 from srmd.store import nodestate
-from srmd.store.nodestate import DamagedMemory
+from srmd.store.nodestate import DamagedMemory, NodeMemory
 from tests.daemon.nodes import config_of
 
+COUNTED: dict[str, Callable[[NodeMemory, int], NodeMemory]] = {
+    "incarnation": lambda memory, number: replace(memory, incarnation=number),
+    "op": lambda memory, number: replace(memory, op=number),
+    "ha_stamp": lambda memory, number: replace(memory, ha_stamp=number),
+}
 
-@pytest.mark.parametrize("name", ["incarnation", "op", "ha_stamp"])
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_a_node_that_could_not_speak_any_more_says_so_and_how_to_go_on(
     tmp_path: Path, name: str
 ) -> None:
@@ -26,9 +33,9 @@ def test_a_node_that_could_not_speak_any_more_says_so_and_how_to_go_on(
     memory, _ = wake(None, config, Boot("boot", "os", ""), rebooted=False)
     log = start_log(config.log, "a")
     path = config.node.state_dir / nodestate.NODE_FILE
-    nodestate.save(path, replace(memory, **{name: 2**62}))
+    nodestate.save(path, COUNTED[name](memory, 2**62))
     assert main._memory(config, log) is not None
-    nodestate.save(path, replace(memory, **{name: 2**63 - 1}))
+    nodestate.save(path, COUNTED[name](memory, 2**63 - 1))
     with pytest.raises(DamagedMemory) as refused:
         main._memory(config, log)
     log.close()

@@ -20,6 +20,7 @@ from srmd.lab.scenario.toxics import harms, healed_by
 from srmd.lab.scenario.verbs import (
     VERBS,
     Channel,
+    Clone,
     Configure,
     Cut,
     Delay,
@@ -152,6 +153,8 @@ def test_a_phrase_is_read_into_its_value() -> None:
     assert verb("heal control") == Heal(Channel.CONTROL, both)
     assert verb("freeze node b") == Power(PowerAction.FREEZE, b)
     assert verb("lose state of a") == KeepFiles(FileAction.LOSE, Files.STATE, a)
+    assert verb("clone node a") == Clone(a, active=True)
+    assert verb("end clone of node b") == Clone(b, active=False)
     assert verb("restore database of b") == KeepFiles(FileAction.RESTORE, Files.DATABASE, b)
     assert verb("failover a via b") == Operate(Operation.FAILOVER, a, via=b)
     killed = Service(ServiceAction.KILL, "Cisco SIP Proxy", a)

@@ -124,7 +124,8 @@ FORMS: Final[tuple[tuple[int, str], ...]] = (
     (1, "put clock {clock} by 1h on {node}"),
     (1, "right clock on {node}"),
 )
-"""(weight, form): the whole language but for files that are lost or put back; a test says so."""
+"""(weight, form): the whole language but for files that are lost or put back, and clones; a test
+says so."""
 
 SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "way": ("a->b", "b->a", "both ways"),

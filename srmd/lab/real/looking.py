@@ -39,7 +39,7 @@ class Looking:
 
     def _view(self, node: NodeName) -> View | None:
         try:
-            return view_of(self.clients[node].status(), node, self.ids)
+            return view_of(self.clients[node].status(), self.ids)
         except ClientError:
             return None
 
@@ -49,7 +49,7 @@ def watching(client: Client) -> Client:
     return Client(client.url, client.token, ANSWER_LIMIT_S)
 
 
-def view_of(status: Json, node: NodeName, ids: Mapping[NodeName, str]) -> View:
+def view_of(status: Json, ids: Mapping[NodeName, str]) -> View:
     mine, peer = pair_of(status)
     runs = status["srm"] == "STARTED"
     users = status["users"]
@@ -59,7 +59,7 @@ def view_of(status: Json, node: NodeName, ids: Mapping[NodeName, str]) -> View:
         peer_down=runs and peer.state is State.DOWN,
         row=status["handbook"]["row"] if runs else None,
         row_key=status["handbook"]["key"] if runs else "",
-        served=users["served"][ids[node]],
+        served=users["served"][status["local"]["node"]],
         assigned=None if None in assigned.values() else assigned,
         op=status["local"]["op"],
         mismatch=status["mismatch"],

@@ -24,6 +24,7 @@ from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed, must_be_off
 from srmd.lab.scenario.story import Settings
 from srmd.lab.scenario.verbs import (
     NETWORK_FAULTS,
+    Clone,
     Configure,
     DeleteDatabase,
     Heal,
@@ -193,6 +194,8 @@ class RealStage:
             self._put_clock(verb.node, verb.ahead_s(self.timers))
         elif isinstance(verb, SetKey):
             (self.wired.right_key if verb.right else self.wired.spoil_key)(verb.node)
+        elif isinstance(verb, Clone):
+            self.wired.clone(verb.node, active=verb.active)
         elif isinstance(verb, KeepFiles):
             self._keep_files(verb)
         else:

@@ -84,6 +84,14 @@ class WiredPair:
     def right_key(self, node: NodeName) -> None:
         (self.nodes[node].folder / "k1.key").write_text(self._keys["k1.key"])
 
+    def clone(self, node: NodeName, *, active: bool) -> None:
+        """The other node's file names the ids of this one, or its own again."""
+        original, host = self.nodes[node], self.nodes[node.other]
+        me, peer = (original.id, host.id) if active else (host.id, original.id)
+        host.overrides.setdefault("node", {})["id"] = me
+        host.overrides.setdefault("peer", {})["id"] = peer
+        self.pair.write_configs()
+
     def as_begun(self) -> bool:
         """No configuration and no key differs from what the pair was begun with."""
         return self._files() == self._files_begun

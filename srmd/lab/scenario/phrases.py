@@ -18,6 +18,7 @@ from srmd.lab.scenario.durations import NotADuration, duration
 from srmd.lab.scenario.verbs import (
     AddUsers,
     Channel,
+    Clone,
     Configure,
     Cut,
     Delay,
@@ -344,6 +345,19 @@ PHRASES: Final[tuple[Phrase, ...]] = (
         "the end of `wrong key`",
         "right key on b",
         lambda s: SetKey(right=True, node=s["node"]),
+    ),
+    Phrase(
+        "clone node <node>",
+        "the other node has this one's configuration file: the same node.id, only the addresses"
+        " differ; `lose state` and `start node` make it effective",
+        "clone node a",
+        lambda s: Clone(s["node"], active=True),
+    ),
+    Phrase(
+        "end clone of node <node>",
+        "the end of `clone node`: the other node has its own node.id again",
+        "end clone of node a",
+        lambda s: Clone(s["node"], active=False),
     ),
     Phrase(
         "put clock <way> by <duration> on <node>",

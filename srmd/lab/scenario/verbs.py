@@ -356,11 +356,24 @@ class SetKey:
     node: NodeName
 
 
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Both nodes have the configuration file of one: the same ids, only the addresses differ.
+
+    The node reads it when it starts.
+    """
+
+    node: NodeName
+    """Whose file it is."""
+    active: bool
+    """False: the other node has its own file again."""
+
+
 NetworkFault = Union[
     Cut, Lose, DropNext, Disturb, Delay, Limit, Hold, HoldUntilDeadline, Flap, Reset
 ]
 NodeVerb = Union[
-    Service, SetFault, Srm, Power, DeleteDatabase, KeepFiles, Configure, SetKey, PutClock
+    Service, SetFault, Srm, Power, DeleteDatabase, KeepFiles, Configure, SetKey, Clone, PutClock
 ]
 AdminVerb = Union[Operate, Recover, SetHa, AddUsers]
 Verb = Union[NetworkFault, Heal, NodeVerb, AdminVerb]

@@ -202,9 +202,7 @@ class SimulatedNode:
 
     def _boot(self, process: Life, *, rebooted: bool) -> None:
         self._boots += 1
-        about = Boot(
-            boot_id=f"{self.config.node.id}-boot-{self._boots}", os_boot_id="simulated", at=""
-        )
+        about = Boot(boot_id=f"{self.name.value}-boot-{self._boots}", os_boot_id="simulated", at="")
         memory, start = wake(self.memory, self.config, about, rebooted=rebooted)
         self._waiting_calls = 0
         self.boot = ServerBoot(self, self._world, process, memory)

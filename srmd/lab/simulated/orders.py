@@ -14,6 +14,7 @@ from srmd.lab.scenario.stage import VerbFailed, VerbRefused, must_be_off
 from srmd.lab.scenario.verbs import (
     NETWORK_FAULTS,
     AddUsers,
+    Clone,
     Configure,
     DeleteDatabase,
     DropNext,
@@ -133,6 +134,8 @@ class Operator:
             case Configure(key=key, value=value, node=node):
                 machine = pair.nodes[node]
                 machine.config = with_setting(machine.config, key, value)
+            case Clone():
+                self._clone(verb)
             case PutClock():
                 pass  # no node looks at the time of day, here or elsewhere
             case SetKey(right=right, node=node):
@@ -210,6 +213,16 @@ class Operator:
                 node.thaw()
             case _:
                 assert_never(verb.action)
+
+    def _clone(self, verb: Clone) -> None:
+        original = verb.node if verb.active else verb.node.other
+        me, peer = original.value, original.other.value
+        machine = self._pair.nodes[verb.node.other]
+        machine.config = dataclasses.replace(
+            machine.config,
+            node=dataclasses.replace(machine.config.node, id=me),
+            peer=dataclasses.replace(machine.config.peer, id=peer),
+        )
 
     def _keep_files(self, verb: KeepFiles) -> None:
         name, what = verb.node, verb.what

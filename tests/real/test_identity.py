@@ -1,0 +1,141 @@
+"""Who is who: pairs in a ring, a stranger's numbers, and heartbeats that come back."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from srmd.client import Json
+from srmd.lab.pair import LabNode, LabPair, Value
+from srmd.wire.heartbeat import encode
+from srmd.wire.keys import AuthMode, Keyring
+from srmd.wire.sample import sample_heartbeat
+
+WITHIN_S = 40.0
+OPEN = Keyring({}, "", AuthMode.OFF)
+
+
+def start_without_waiting(*pairs: LabPair) -> None:
+    """Such pairs do not come to row 1."""
+    nodes = [node for pair in pairs for node in pair.nodes]
+    for pair in pairs:
+        pair.write_configs()
+    for node in nodes:
+        node.spawn()
+    for node in nodes:
+        node.wait_for_answer()
+
+
+@contextmanager
+def two_pairs_of_one_key() -> Iterator[tuple[LabPair, LabPair]]:
+    """As a copy of a pair is: the same ids, group and key, other addresses."""
+    one, two = LabPair(), LabPair()
+    try:
+        for node in two.nodes:
+            (node.folder / "k1.key").write_text((one.a.folder / "k1.key").read_text())
+        yield one, two
+    finally:
+        one.close()
+        two.close()
+    assert not one.left_behind
+    assert not two.left_behind
+
+
+def sends_to(node: LabNode, address: str) -> None:
+    peer: dict[str, Value] = {"heartbeat": address}
+    node.overrides["peer"] = peer
+
+
+def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times() -> None:
+    """Node a of each pair sends to node b of the other one, so each learns from its peer a number
+    that it never had, and went above it: SRM restarted three times a second on all four."""
+    with two_pairs_of_one_key() as (one, two):
+        sends_to(one.a, two.b.heartbeat)
+        sends_to(two.a, one.b.heartbeat)
+        start_without_waiting(one, two)
+        one.a.client.srm("restart")
+        nodes = (*one.nodes, *two.nodes)
+        one.wait_until("a node says that its peer receives another", lambda: any(map(says, nodes)))
+        told = next(filter(says, nodes))
+        heard = told.status()["counters"]["heartbeats_received"]
+        one.wait_until(
+            "and hears that for another 50 heartbeats",
+            lambda: told.status()["counters"]["heartbeats_received"] > heard + 50,
+            within_s=WITHIN_S,
+        )
+        assert says(told)
+        assert told.status()["handbook"]["row"] == 24
+        assert [node.status()["local"]["incarnation"] < 8 for node in nodes] == [True] * 4
+
+        sends_to(one.a, one.b.heartbeat)
+        sends_to(two.a, two.b.heartbeat)
+        for pair in (one, two):
+            pair.write_configs()
+            for node in pair.nodes:
+                node.client.srm("restart")
+        one.wait_until(
+            "each pair finds together", lambda: all(map(shows_mine, nodes)), within_s=WITHIN_S
+        )
+
+
+def says(node: LabNode) -> bool:
+    return "that this node has not sent" in (node.status()["mismatch"] or "")
+
+
+def shows_mine(node: LabNode) -> bool:
+    status = node.status()
+    return status["peer"]["hears_us"] is True and status["mismatch"] is None
+
+
+@pytest.mark.parametrize("number", [2**40, 2**63 - 1])
+def test_an_unsigned_heartbeat_makes_no_node_mute(number: int) -> None:
+    """In mode accept one such datagram had node a start SRM above the highest number, which no
+    heartbeat can carry: it was mute for good, also when digests were required."""
+    with LabPair({"auth": {"mode": "accept"}}) as pair:
+        before = pair.a.status()
+        forged = replace(
+            sample_heartbeat(2**30, sender="b", group="lab"),
+            incarnation=before["peer"]["incarnation"],
+            hears_incarnation=number,
+            hears_seq=number,
+        )
+        host, _, port = pair.a.heartbeat.rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(encode(forged, OPEN), (host, int(port)))
+        pair.wait_until("the datagram is taken or refused", lambda: arrived(pair.a))
+        for node in pair.nodes:
+            node.overrides["auth"] = {"mode": "require"}
+        pair.write_configs()
+        for node in pair.nodes:
+            node.client.srm("restart")
+        pair.wait_until("they hear each other", lambda: all(map(shows_mine, pair.nodes)))
+        assert pair.a.status()["local"]["incarnation"] == before["local"]["incarnation"] + 1
+        assert pair.a.status()["counters"]["send_error"] is None
+
+
+def arrived(node: LabNode) -> bool:
+    """It was refused, or taken: then the peer's own have lower numbers, for a while."""
+    counters: Json = node.status()["counters"]
+    rejected = counters["heartbeats_rejected"]
+    return bool(rejected.get("malformed") or rejected.get("stale"))
+
+
+def test_a_node_whose_heartbeats_come_back_to_it_says_so() -> None:
+    pair = LabPair()
+    try:
+        port = pair.a.heartbeat.rpartition(":")[2]
+        sends_to(pair.a, f"localhost:{port}")  # its own address, by a name
+        start_without_waiting(pair)
+        pair.wait_until("node a says so", lambda: bool(pair.a.status()["notices"]))
+        (notice,) = pair.a.status()["notices"]
+        assert notice["en"].startswith("the heartbeats of node a come back to it")
+        assert notice["ja"].startswith("ノード a のハートビートが自ノードに戻っています。")
+        assert pair.a.status()["counters"]["heartbeats_rejected"]["echo"] >= 1
+        pair.wait_for(b="Running in Backup Mode/Peer Down During Initialization", within_s=WITHIN_S)
+    finally:
+        pair.close()
+    assert not pair.left_behind
