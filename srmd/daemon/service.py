@@ -71,10 +71,11 @@ class OrderFailed(Exception):
 
     verb = "obey"
 
-    def __init__(self, notes: Mapping[str, str]) -> None:
+    def __init__(self, notes: Mapping[str, str], logs: Path | None = None) -> None:
+        """`logs`: the log of the service, or the folder that has those of several."""
         self.notes = dict(notes)
         texts = "; ".join(f"{name} did not {self.verb}: {note}" for name, note in notes.items())
-        super().__init__(f"{texts} (its log is in the run directory of the node)")
+        super().__init__(f"{texts}; see {logs}" if logs is not None else texts)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,6 +118,7 @@ class Service:
             since_s=time.monotonic(),
         )
         self._run_dir = run_dir
+        self._log = run_dir / f"{self.slug}.log"
         self._limits = limits
         self._on_change = on_change
         self._order = asyncio.Lock()
@@ -152,7 +154,7 @@ class Service:
                 return
             self._give_up(note)
             await self._cleared()
-        raise StartFailed({self.spec.name: note})
+        raise StartFailed({self.spec.name: note}, self._log)
 
     async def stop(self) -> None:
         """End the service and all that it started: SIGTERM, then SIGKILL.  Raises StopFailed."""
@@ -205,9 +207,7 @@ class Service:
         if not await self._cleared():
             raise _GivenUp("its former process does not end")
         self._process = None
-        process = await GuardedProcess.spawn(
-            self._command(), run_dir=self._run_dir, log=self._run_dir / f"{self.slug}.log"
-        )
+        process = await GuardedProcess.spawn(self._command(), run_dir=self._run_dir, log=self._log)
         self._process = process
         process.ended.add_done_callback(lambda ended: self._ended(process, ended.result()))
         self._become(ServiceState.STARTING)

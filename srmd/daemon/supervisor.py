@@ -52,6 +52,7 @@ class Supervisor:
     ) -> None:
         run_dir = run_dir.absolute()
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._run_dir = run_dir
         self._services: dict[str, Service] = {}
         self._closed = False
         slugs: dict[str, str] = {}
@@ -105,7 +106,7 @@ class Supervisor:
         failed = await _failed(self.start(service.spec.name) for service in services)
         critical = {name: note for name, note in failed.items() if self._named(name).spec.critical}
         if critical:
-            raise StartFailed(critical)
+            raise StartFailed(critical, self._run_dir)
 
     async def stop_all(self) -> None:
         """Stop every activated critical service; the others serve on.  Raises StopFailed."""

@@ -262,16 +262,20 @@ async def test_start_all_names_the_services_that_fail_and_starts_the_others(make
         await node.services.start_all()
     assert failure.value.names == (ENGINE, PROXY)
     assert failure.value.notes[PROXY] == "no-such-program: No such file or directory"
+    assert str(failure.value).endswith(f"; see {node.run_dir}")
     assert node.status(ROUTER).state is STARTED
     assert node.status(PROXY).state is STOPPED
     assert not node.serves()
 
 
 async def test_a_command_that_ends_before_it_is_well_has_not_started(make: Make) -> None:
-    node = make(ServiceSpec(ROUTER, sh("exit 3"), health_command=("false",)))
+    node = make(ServiceSpec(ROUTER, sh("echo no; exit 3"), health_command=("false",)))
     with pytest.raises(StartFailed) as failure:
         await node.services.start(ROUTER)
     assert failure.value.notes == {ROUTER: "exited with code 3"}
+    log = node.run_dir / f"{slug(ROUTER)}.log"
+    assert str(failure.value).endswith(f"did not start: exited with code 3; see {log}")
+    assert log.read_text() == "no\n"
     assert node.story(ROUTER) == [(STARTING, ""), (STOPPED, "exited with code 3")]
 
 
