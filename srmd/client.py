@@ -46,6 +46,15 @@ class Unreachable(ClientError):
         super().__init__(f"{url} does not answer as a node of srmd: {why}")
 
 
+class WrongNode(Unreachable):
+    """Another node answers at the address than the one that is meant."""
+
+    def __init__(self, url: str, meant: str, detail: str) -> None:
+        self.meant = meant
+        super().__init__(url, detail)
+        self.args = (f"{url}: {detail}",)
+
+
 class NoAnswer(Unreachable):
     """The node has not answered in time; what it was asked may still be done."""
 
@@ -70,7 +79,7 @@ class Client:
     """One node's API.  Every method raises Unreachable, Rejected or Unauthorized."""
 
     # No dataclass: they load half of `inspect`, which a short command would wait for.
-    __slots__ = ("ca", "timeout_s", "token", "url")
+    __slots__ = ("ca", "node", "timeout_s", "token", "token_source", "url")
 
     def __init__(
         self,
@@ -78,15 +87,23 @@ class Client:
         token: Secret | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         ca: str | None = None,
+        *,
+        node: str | None = None,
+        token_source: str = "",
     ) -> None:
         """`ca`: the PEM file that an https node is judged by; None: the CAs of this machine.
+
+        `node`: the one that is meant, as `GROUP/NODE`; another one at the address does nothing.
+        `token_source`: where the token comes from, for messages.
 
         Raises BadAddress.
         """
         _parts(url)
         self.url = url
         self.ca = ca
+        self.node = node
         self.token = token
+        self.token_source = token_source
         self.timeout_s = timeout_s
 
     def status(self) -> Json:
@@ -213,6 +230,8 @@ class Client:
             raise Unreachable(self.url, f"HTTP {status} without JSON; another program's port?")
         if status < 300:
             return cast("Json", answer)
+        if status == 421 and self.node is not None:
+            raise WrongNode(self.url, self.node, str(answer.get("error") or "another node"))
         kind = Unauthorized if status in (401, 403) else Rejected
         problems = answer.get("problems") or ()
         raise kind(
@@ -261,6 +280,8 @@ class Client:
         if body is not None:
             csv = isinstance(body, bytes)
             headers["Content-Type"] = "text/csv; charset=utf-8" if csv else "application/json"
+        if self.node is not None:
+            headers["X-SRMD-Node"] = self.node
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.text()}"
         return headers

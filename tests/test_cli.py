@@ -102,6 +102,7 @@ class FakeNode:
         """By method and path; everything else is 202."""
         self.asked: list[tuple[str, Any]] = []
         self.tokens: list[str | None] = []
+        self.meant: list[str | None] = []
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -112,6 +113,7 @@ class FakeNode:
                 what = f"{self.command} {self.path}"
                 fake.asked.append((what, json.loads(raw) if raw and is_json else raw))
                 fake.tokens.append(self.headers.get("Authorization"))
+                fake.meant.append(self.headers.get("X-SRMD-Node"))
                 code, body = fake.answer(what)
                 sent = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(code)
@@ -361,10 +363,11 @@ def test_another_program_at_the_address_is_no_node(
 @pytest.mark.parametrize(
     "code, exit_code",
     [
-        (401, Exit.UNAUTHORIZED),
+        (400, Exit.USAGE),
+        (403, Exit.UNAUTHORIZED),
         (404, Exit.USAGE),
         (409, Exit.REFUSED),
-        (422, Exit.FAILED),
+        (422, Exit.USAGE),
         (500, Exit.FAILED),
         (503, Exit.REFUSED),
     ],
@@ -379,8 +382,80 @@ def test_every_refusal_has_its_exit_code_and_the_words_of_the_node(
     assert main(["failover", "a"]) == exit_code
     told = capsys.readouterr().err
     assert "not like this" in told
-    assert ("--token-file" in told) == (code == 401)
-    assert ("both nodes in Normal" in told) == (code != 401)
+    assert ("both nodes in Normal" in told) == (code != 403)
+
+
+def test_a_refused_token_is_told_by_where_it_came_from(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The node speaks of HTTP headers; who has typed the command gave a file or a variable."""
+    node.answers["PUT /api/v1/faults/moves"] = (401, {"error": "send `Authorization: Bearer`"})
+    token, file = tmp_path / "token", config(tmp_path, node.url)
+    token.write_bytes(b"\xef\xbb\xbfof-the-token-file\r\n")  # by an editor of Windows
+
+    def told(*words: str) -> str:
+        assert main(["fault", "set", "moves", *words]) == Exit.UNAUTHORIZED
+        said = capsys.readouterr().err
+        assert "Authorization" not in said
+        return said.partition("\n")[0]
+
+    assert told() == f"srmd: {node.url} wants a token for this"
+    by_file = told("--token-file", str(token))
+    assert by_file == f"srmd: {node.url} does not take the token of --token-file {token}"
+    by_config = told("--config", str(file))
+    assert by_config == f"srmd: {node.url} does not take the token of control.token of {file}"
+    monkeypatch.setenv("SRMD_TOKEN", "of-the-environment")
+    source = "the environment's SRMD_TOKEN"
+    assert told() == f"srmd: {node.url} does not take the token of {source}"
+    assert node.tokens[1] == "Bearer of-the-token-file"
+
+
+def test_one_wrong_field_is_told_once(node: FakeNode, capsys: Capture) -> None:
+    problem = {"field": "node", "value": "''", "reason": "is too short"}
+    refusal = {"error": "node: '' is too short", "problems": [problem]}
+    node.answers["POST /api/v1/actions/fallback"] = (422, refusal)
+    assert main(["fallback", ""]) == Exit.USAGE
+    assert capsys.readouterr().err == "srmd: node: '' is too short\n"
+
+
+@pytest.mark.parametrize("option", ["--api", "--config", "--token-file", "--ca"])
+def test_an_empty_value_is_not_taken_for_the_default(
+    node: FakeNode, option: str, capsys: Capture
+) -> None:
+    """`--api "$URL"` with an URL that is not set acted on whoever listened on 20075."""
+    assert main(["fault", "set", "moves", option, ""]) == Exit.USAGE
+    assert f"{option}: it is empty" in capsys.readouterr().err
+    assert node.asked == []
+
+
+def test_the_environment_names_the_configuration(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    file = config(tmp_path, node.url)
+    monkeypatch.setenv("SRMD_CONFIG", str(file))
+    monkeypatch.setenv("SRMD_API", "http://127.0.0.1:1")
+    assert main(["fault", "set", "moves"]) == 0
+    assert main(["config", "check"]) == 0
+    # Beside --api it is not asked: the token of its node is not for another one.
+    assert main(["--api", node.url, "fault", "set", "moves"]) == 0
+    assert node.tokens == ["Bearer of-the-configuration", None]
+    monkeypatch.delenv("SRMD_CONFIG")
+    assert main(["run"]) == main(["config", "check"]) == Exit.USAGE
+    assert "SRMD_CONFIG" in capsys.readouterr().err
+
+
+def test_a_file_means_its_own_node_and_an_address_whatever_is_there(
+    node: FakeNode, tmp_path: Path, capsys: Capture
+) -> None:
+    """`status --config X` showed a node of another group without a word."""
+    file = config(tmp_path, node.url)
+    node.answers["POST /api/v1/actions/failover"] = (421, {"error": "this is node a of group x"})
+    assert main(["failover", "a", "--config", str(file)]) == Exit.UNREACHABLE
+    told = capsys.readouterr().err
+    assert f"{node.url}: this is node a of group x" in told
+    assert f"--api {node.url} asks whatever node is there" in told
+    assert main(["status", "--api", node.url, "--config", str(file)]) == 0
+    assert node.meant[-2:] == ["lab/a", None]
 
 
 def test_every_bad_line_of_an_import_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 import sys
@@ -69,6 +70,50 @@ def test_without_addresses_both_are_on_this_machine_with_ports_of_their_own(
     assert str(b.heartbeat.listen) == str(a.peer.heartbeat) == "127.0.0.1:22002"
     assert str(b.control.listen) == "127.0.0.1:20076"
     assert a.peer.control == "http://127.0.0.1:20076"
+
+
+def test_ports_are_those_asked_for(tmp_path: Path, capsys: Capture) -> None:
+    a, b = made(tmp_path / "here", "--ports", "7001", "7002")
+    fits(a, b)
+    assert (a.heartbeat.listen.port, a.control.listen.port) == (7001, 7002)
+    assert (b.heartbeat.listen.port, b.control.listen.port) == (7002, 7003)
+    hosts = ("--addresses", "192.0.2.1", "192.0.2.2")
+    a, b = made(tmp_path / "there", "--ports", "7001", "7002", *hosts)
+    assert (a.control.listen.port, b.control.listen.port) == (7002, 7002)
+    assert a.peer.control == "http://192.0.2.2:7002"
+    for words in (("--ports", "0", "1"), ("--ports", "1", "65535"), ("--ports", "x", "1")):
+        assert main(["init", str(tmp_path / "no"), *words]) == Exit.USAGE
+    for others in (("--ports", "1", "2"), hosts):
+        assert main(["init", str(tmp_path / "no"), "--free-ports", *others]) == Exit.USAGE
+    assert "--free-ports: only for a pair on this machine" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_ports_in_use_are_warned_of_and_free_ones_found(tmp_path: Path, capsys: Capture) -> None:
+    """The commands of README acted on whoever listened on 20075."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        made(tmp_path / "taken", "--ports", "7001", str(taken))
+        warning = capsys.readouterr().err
+        assert f"127.0.0.1:{taken} is in use now" in warning
+        assert "--free-ports" in warning
+    a, b = made(tmp_path / "free", "--free-ports")
+    fits(a, b)
+    ports = {each.listen.port for node in (a, b) for each in (node.heartbeat, node.control)}
+    assert len(ports) == 4
+    assert capsys.readouterr().err == ""
+
+
+def test_paths_are_printed_as_a_shell_takes_them(tmp_path: Path, capsys: Capture) -> None:
+    made(tmp_path / "sp ace", "--free-ports")
+    printed = capsys.readouterr().out
+    file = tmp_path / "sp ace" / "node-a" / "node.toml"
+    assert f"srmd config check '{file}'" in printed
+    assert f"srmd run --config '{file}' &" in printed
+    made(tmp_path / "sp ace too", "--tls", "--addresses", "192.0.2.1", "192.0.2.2")
+    printed = capsys.readouterr().out
+    assert f"keep '{tmp_path / 'sp ace too' / 'ca'}' off" in printed
+    assert f"scp -rp '{tmp_path / 'sp ace too' / 'node-a'}' 192.0.2.1:" in printed
 
 
 def test_a_node_that_is_known_by_a_name_listens_on_all_addresses(tmp_path: Path) -> None:

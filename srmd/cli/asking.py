@@ -9,7 +9,15 @@ from typing import Any
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.target import client_for
-from srmd.client import Client, ClientError, NoAnswer, Rejected, Unauthorized, Unreachable
+from srmd.client import (
+    Client,
+    ClientError,
+    NoAnswer,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+    WrongNode,
+)
 
 Options = argparse.Namespace
 Command = Callable[[Options], int]
@@ -25,27 +33,54 @@ def asks_node(command: Callable[[Options, Client], int]) -> Command:
             return command(options, client)
         except NoAnswer as late:
             raise Failure(Exit.TIMED_OUT, f"{late}; what was asked may still be done") from late
+        except WrongNode as other:
+            way_out = (
+                "stop what holds the port, or give the node of the file another one; "
+                f"--api {client.url} asks whatever node is there"
+            )
+            raise Failure(Exit.UNREACHABLE, f"{other}\n  {way_out}") from other
         except Unreachable as gone:
             way_out = "start it (srmd run --config FILE), or name another by --api or --config"
             raise Failure(Exit.UNREACHABLE, f"{gone}\n  {way_out}") from gone
         except ClientError as no:
-            raise _refusal(no) from no
+            raise _refusal(no, client) from no
 
     return run
 
 
-def _refusal(no: ClientError) -> Failure:
+def _refusal(no: ClientError, client: Client) -> Failure:
     if isinstance(no, Unauthorized):
         # 403 is no matter of the token, and says itself what to do.
-        way_out = "\n  give the token by --token-file, --config or SRMD_TOKEN"
-        return Failure(Exit.UNAUTHORIZED, f"{no}{way_out if no.status == 401 else ''}")
+        return Failure(Exit.UNAUTHORIZED, _token_refused(client) if no.status == 401 else str(no))
     if not isinstance(no, Rejected):
         return Failure(Exit.USAGE, str(no))
-    lines = [no.detail, *(_problem(problem) for problem in no.problems)]
+    told = (problem for problem in no.problems if str(problem["reason"]) not in no.detail)
+    lines = [no.detail, *map(_problem, told)]
     if no.needed and no.needed not in no.detail:
         lines.append(f"needed: {no.needed}")
-    codes = {404: Exit.USAGE, 409: Exit.REFUSED, 503: Exit.REFUSED}
-    return Failure(codes.get(no.status, Exit.FAILED), "\n  ".join(lines))
+    return Failure(_code_of(no), "\n  ".join(lines))
+
+
+def _code_of(no: Rejected) -> Exit:
+    """Wrong words on the command line are wrong usage, whoever finds that out."""
+    if no.status in (400, 404, 422) and not any("line" in problem for problem in no.problems):
+        return Exit.USAGE
+    return Exit.REFUSED if no.status in (409, 503) else Exit.FAILED
+
+
+def _token_refused(client: Client) -> str:
+    """The node speaks of HTTP headers; a person has given a file or a variable, or nothing."""
+    right = "control.token of the node's configuration"
+    if client.token is None:
+        return (
+            f"{client.url} wants a token for this\n"
+            f"  give {right} by --config FILE, --token-file FILE or SRMD_TOKEN"
+        )
+    return (
+        f"{client.url} does not take the token of {client.token_source or 'this command'}\n"
+        f"  give {right} by --config FILE, --token-file FILE or SRMD_TOKEN; "
+        "a token that was changed counts from the next start or `srmd srm restart` on"
+    )
 
 
 def _problem(problem: dict[str, Any]) -> str:

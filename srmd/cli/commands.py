@@ -16,6 +16,7 @@ from typing import Any
 from srmd.cli.asking import Options, asks_node
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, services_table, table
+from srmd.cli.target import config_of_environment, refuse_empty
 from srmd.client import Client
 
 IMPORT_BYTES_MAX = 8 * 1024 * 1024
@@ -28,10 +29,19 @@ IMPORT_BYTES_MAX = 8 * 1024 * 1024
 def run(options: Options) -> int:
     from pathlib import Path
 
+    file = _config_file(options.config, "run: --config FILE")
     _end_on_sigterm()
     from srmd.daemon.main import run as run_node  # no command on a node needs asyncio
 
-    return run_node(Path(options.config))
+    return run_node(Path(file))
+
+
+def _config_file(given: str | None, needed: str) -> str:
+    refuse_empty("--config" if "--config" in needed else "FILE", given)
+    file = given or config_of_environment()
+    if file is None:
+        raise Failure(Exit.USAGE, f"{needed} is needed, or SRMD_CONFIG in the environment")
+    return file
 
 
 def faultproxy(options: Options) -> int:
@@ -190,22 +200,27 @@ def users_topology(options: Options, client: Client) -> int:
 
 
 def config_check(options: Options) -> int:
-    from srmd.config import ConfigError, load, plain, rows  # no other command
+    from srmd.config import ConfigError, load, needs, plain, rows  # no other command
 
+    file = _config_file(
+        options.config if options.file is None else options.file, "config check: FILE"
+    )
     try:
-        loaded = load(options.file, with_paths=True)
+        loaded = load(file, with_paths=True)
     except ConfigError as bad:
         if options.json:
             print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))
             return Exit.CONFIG_BAD
         raise Failure(Exit.CONFIG_BAD, str(bad)) from bad
+    found = [(key, value, needs(key).value) for key, value in rows(loaded.config)]
     if options.json:
+        values = {"values": plain(loaded.config), "changes": {key: what for key, _, what in found}}
         warnings = [_as_dict(warning) for warning in loaded.warnings]
-        print(as_json({"problems": [], "warnings": warnings, "values": plain(loaded.config)}))
+        print(as_json({"problems": [], "warnings": warnings, **values}))
         return Exit.OK
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(table(("KEY", "VALUE IN EFFECT"), rows(loaded.config)))
+    print(table(("KEY", "VALUE IN EFFECT", "A CHANGE NEEDS"), found))
     return Exit.OK
 
 

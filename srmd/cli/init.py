@@ -15,9 +15,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import random
 import re
 import secrets
+import shlex
 import shutil
+import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +50,11 @@ CA_FILE = "ca.crt"
 CA_KEY_FILE = "ca.key"
 CA_FOLDER = "ca"
 TLS_DAYS_MAX = 3650
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+PORT_MAX = 65_535
+FREE_PORTS = range(20_100, 32_000)
+"""Below the ports that Linux gives to outgoing connections."""
+PORT_TRIES_MAX = 200
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 TEMPLATES = {"cisco": "cisco-defaults/node-a.toml", "fast": "node-a.toml"}
@@ -93,7 +102,7 @@ class Host:
 
 def init(options: Options) -> int:
     """Raises Failure, with nothing written, when something is wrong or in the way."""
-    a, b = hosts = _hosts(options.names, options.addresses)
+    a, b = hosts = _hosts(options)
     _judge_state_dir(options.state_dir, hosts)
     if not is_name(options.group):
         raise Failure(Exit.USAGE, f"--group: {options.group!r}: {NAME_RIGHT}")
@@ -178,28 +187,84 @@ def _signer(options: Options) -> Authority | None:
         raise Failure(Exit.USAGE, f"--tls-ca: {bad}") from bad
 
 
-def _hosts(names: list[str], addresses: list[str]) -> tuple[Host, Host]:
+def _hosts(options: Options) -> tuple[Host, Host]:
+    names: list[str] = options.names
     for name in names:
         if not is_name(name):
             raise Failure(Exit.USAGE, f"--names: {name!r}: {NAME_RIGHT}")
     if names[0] == names[1]:
         raise Failure(Exit.USAGE, f"--names: {names[0]} twice: each node needs a name of its own")
-    at_a, at_b = (_heartbeat_address(text) for text in addresses)
+    at_a, at_b = (_heartbeat_address(text) for text in options.addresses)
     if at_a.is_loopback != at_b.is_loopback:
         inner, outer = (at_a, at_b) if at_a.is_loopback else (at_b, at_a)
         right = f"no other host reaches it; an address of that host which {outer.host} can reach"
         raise Failure(Exit.USAGE, f"--addresses: {inner.host}: {right}")
-    # Two nodes at one address need ports of their own.
-    further = 1 if at_a.host == at_b.host else 0
-    return _host(names[0], at_a, 0), _host(names[1], at_b, further)
+    together = at_a.host == at_b.host
+    (beats_a, control_a), (beats_b, control_b) = _ports(options, at_a, together=together)
+    a = Host(names[0], Address(at_a.host, beats_a), Address(at_a.host, control_a))
+    b = Host(names[1], Address(at_b.host, beats_b), Address(at_b.host, control_b))
+    if at_a.is_loopback:
+        _warn_of_ports(options, (a, b))
+    return a, b
 
 
-def _host(name: str, at: Address, further: int) -> Host:
-    return Host(
-        name,
-        Address(at.host, HEARTBEAT_PORT + further),
-        Address(at.host, CONTROL_PORT + further),
-    )
+Ports = tuple[int, int]
+"""For heartbeats (UDP) and control (TCP)."""
+
+
+def _ports(options: Options, at: Address, *, together: bool) -> tuple[Ports, Ports]:
+    """The ports of both nodes; two nodes at one address need ports of their own."""
+    if options.free_ports:
+        if options.ports is not None:
+            raise Failure(Exit.USAGE, "--free-ports: --ports names others; give one of the two")
+        if not at.is_loopback:
+            right = "only for a pair on this machine; --ports names those of other hosts"
+            raise Failure(Exit.USAGE, f"--free-ports: {right}")
+        return _free_ports(at.host)
+    given = options.ports or (str(HEARTBEAT_PORT), str(CONTROL_PORT))
+    beats, control = (_port(text) for text in given)
+    further = 1 if together else 0
+    if max(beats, control) + further > PORT_MAX:
+        right = f"{PORT_MAX - 1} at most, because the other node gets the next one"
+        raise Failure(Exit.USAGE, f"--ports: {max(beats, control)}: {right}")
+    return (beats, control), (beats + further, control + further)
+
+
+def _port(text: str) -> int:
+    if re.fullmatch("[0-9]{1,5}", text) and 1 <= int(text) <= PORT_MAX:
+        return int(text)
+    raise Failure(Exit.USAGE, f"--ports: {text}: a port is 1-{PORT_MAX}")
+
+
+def _free_ports(host: str) -> tuple[Ports, Ports]:
+    """Ports that nothing on this machine uses now.  Raises Failure when there are too few."""
+    found: list[int] = []
+    for port in random.sample(FREE_PORTS, PORT_TRIES_MAX):
+        if all(_is_free(Address(host, port), kind) for kind in KINDS):
+            found.append(port)
+        if len(found) == 4:
+            return (found[0], found[1]), (found[2], found[3])
+    right = f"{PORT_TRIES_MAX} ports were tried, nearly all in use; name some by --ports"
+    raise Failure(Exit.FAILED, f"--free-ports: {right}")
+
+
+def _is_free(address: Address, kind: socket.SocketKind) -> bool:
+    from srmd.daemon.listening import bound
+
+    try:
+        bound(address, kind).close()
+    except OSError:
+        return False
+    return True
+
+
+def _warn_of_ports(options: Options, hosts: tuple[Host, Host]) -> None:
+    """A pair whose ports are taken does not start, and its commands would ask another one."""
+    for host in hosts:
+        for address, kind in zip((host.heartbeat, host.control), KINDS, strict=True):
+            if not options.free_ports and not _is_free(address, kind):
+                right = "in use now; stop what uses it, or take other ports: --free-ports, --ports"
+                print(f"srmd: warning: {address} is {right}", file=sys.stderr)
 
 
 def _heartbeat_address(text: str) -> Address:
@@ -304,7 +369,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def _next_steps(folder: Path, hosts: tuple[Host, Host], timers: str) -> str:
-    files = [folder / host.folder / CONFIG_FILE for host in hosts]
+    files = [_typed(folder / host.folder / CONFIG_FILE) for host in hosts]
     whose = "Cisco's timers" if timers == "cisco" else "timers fast enough to watch"
     lines = [
         f"{folder}: a pair with {whose}; one key and one token for both nodes",
@@ -312,7 +377,7 @@ def _next_steps(folder: Path, hosts: tuple[Host, Host], timers: str) -> str:
         *(f"  srmd config check {file}" for file in files),
     ]
     if (folder / CA_FOLDER / CA_KEY_FILE).exists():
-        lines += [f"  keep {folder / CA_FOLDER} off both hosts: it signs new certificates"]
+        lines += [f"  keep {_typed(folder / CA_FOLDER)} off both hosts: it signs new certificates"]
     a, b = hosts
     if a.heartbeat.host == b.heartbeat.host or a.heartbeat.is_loopback:
         lines += [f"  srmd run --config {file} &" for file in files]
@@ -321,7 +386,7 @@ def _next_steps(folder: Path, hosts: tuple[Host, Host], timers: str) -> str:
     for host in hosts:
         at = str(host.heartbeat).rpartition(":")[0]
         lines += [
-            f"  scp -rp {folder / host.folder} {at}:    # it holds secrets",
+            f"  scp -rp {_typed(folder / host.folder)} {at}:    # it holds secrets",
             f"  on {host.heartbeat.host}: srmd run --config {host.folder}/{CONFIG_FILE}",
         ]
     ports = f"UDP {a.heartbeat.port} and TCP {a.control.port}"
@@ -330,3 +395,8 @@ def _next_steps(folder: Path, hosts: tuple[Host, Host], timers: str) -> str:
         f"  on {a.heartbeat.host}: srmd status --config {a.folder}/{CONFIG_FILE}",
     ]
     return "\n".join(lines)
+
+
+def _typed(path: Path) -> str:
+    """The path as a shell takes it."""
+    return shlex.quote(str(path))

@@ -60,6 +60,13 @@ TAIL = """\
 .B SRMD_API
 Address of the node that is asked.
 .TP
+.B SRMD_CONFIG
+Stands for
+.BR \\-\\-config ,
+unless
+.B \\-\\-api
+is given.
+.TP
 .B SRMD_TOKEN
 Its token.
 .TP

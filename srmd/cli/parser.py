@@ -42,7 +42,7 @@ OF_THE_ROOT = argparse.SUPPRESS
 EPILOG = """\
 which node is asked:
   --api URL, or the control.listen of --config FILE, or the environment's SRMD_API,
-  or http://127.0.0.1:20075
+  or http://127.0.0.1:20075; SRMD_CONFIG stands for --config where --api is not given
 token, for what changes something:
   --token-file FILE, or the control.token of --config FILE, or the environment's SRMD_TOKEN
 CA by which an https node is judged:
@@ -215,7 +215,12 @@ def root() -> Parser:
 
 
 def _run(run: Parser) -> None:
-    run.add_argument("--config", required=True, metavar="FILE", help="the node's TOML file")
+    run.add_argument(
+        "--config",
+        default=OF_THE_ROOT,
+        metavar="FILE",
+        help="the node's TOML file (the environment's SRMD_CONFIG)",
+    )
     run.epilog = (
         "signals:\n"
         "  SIGTERM, SIGINT, SIGQUIT  stop; the peer is not told, as when the service restarts\n"
@@ -363,7 +368,11 @@ def _explain(explain: Parser) -> None:
 
 def _config(words: Words) -> None:
     check = words.add_parser("check", help="all problems of a file, or its values in effect")
-    check.add_argument("file", metavar="FILE")
+    check.description = (
+        "All problems of a file, also folders, files and programs that are not on this machine; or"
+        " the values in effect, and for each key what has to start again when it changes."
+    )
+    check.add_argument("file", metavar="FILE", nargs="?", help="(the environment's SRMD_CONFIG)")
     _add_json(check)
     _does(check, "commands", "config_check")
 
@@ -379,6 +388,16 @@ def _init(init: Parser) -> None:
         metavar=addresses,
         default=["127.0.0.1", "127.0.0.1"],
         help="where each reaches the other: IP address or name (both on this machine)",
+    )
+    pair.add_argument(
+        "--ports",
+        nargs=2,
+        metavar=("UDP", "TCP"),
+        help="for heartbeats and control; b has the next ones where both are at one address"
+        " (22001 20075)",
+    )
+    pair.add_argument(
+        "--free-ports", action="store_true", help="ports of this machine that nothing uses now"
     )
     pair.add_argument("--group", metavar="NAME", default="pair", help="of both nodes (pair)")
     pair.add_argument(

@@ -26,16 +26,47 @@ BOM = b"\xef\xbb\xbf"
 
 def client_for(options: argparse.Namespace) -> Client:
     """Raises Failure when the address, the file or the token cannot be used."""
-    config = _config(options.config) if options.config else None
-    token = _token_of_file(options.token_file) if options.token_file else None
-    if token is None and config is not None:
-        token = config.control.token
-    if token is None and (text := os.environ.get("SRMD_TOKEN", "").strip()):
-        token = Secret(text)
+    for option in ("api", "config", "token_file", "ca"):
+        refuse_empty("--" + option.replace("_", "-"), getattr(options, option))
+    # SRMD_CONFIG stands for --config, but not beside --api: a token is for its own node.
+    file = options.config or (None if options.api else config_of_environment())
+    config = _config(file) if file else None
+    token, source = _token(options, config, file)
+    # Who names an address means whatever node is there; a file means its own node.
+    node = None if config is None or options.api else f"{config.group.name}/{config.node.id}"
     try:
-        return Client(options.api or _api(config), token, ca=options.ca or _ca(config))
+        return Client(
+            options.api or _api(config),
+            token,
+            ca=options.ca or _ca(config),
+            node=node,
+            token_source=source,
+        )
     except BadAddress as bad:
         raise Failure(Exit.USAGE, str(bad)) from bad
+
+
+def refuse_empty(name: str, value: str | None) -> None:
+    """An empty value is a variable of a shell that is not set, not a wish for the default."""
+    if value == "":
+        raise Failure(Exit.USAGE, f"{name}: it is empty; give a value, or leave {name} out")
+
+
+def config_of_environment() -> str | None:
+    return os.environ.get("SRMD_CONFIG") or None
+
+
+def _token(
+    options: argparse.Namespace, config: Config | None, file: str | None
+) -> tuple[Secret | None, str]:
+    """The token, and where it comes from."""
+    if options.token_file:
+        return _token_of_file(options.token_file), f"--token-file {options.token_file}"
+    if config is not None and config.control.token is not None:
+        return config.control.token, f"control.token of {file}"
+    if text := os.environ.get("SRMD_TOKEN", "").strip():
+        return Secret(text), "the environment's SRMD_TOKEN"
+    return None, ""
 
 
 def _api(config: Config | None) -> str:

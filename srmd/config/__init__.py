@@ -6,12 +6,13 @@
 
 `values` has the sections and defaults, `reading` the keys and ranges, `relations` what must hold
 between keys, `secrets` where secrets come from, `machine` what paths name on this machine, `render`
-what `srmd config check` shows.
+what `srmd config check` shows, and `taking` when a change takes effect.
 """
 
 from srmd.config.reading import ConfigError, Loaded, load, shipped
 from srmd.config.relations import DEMO_KEY, DEMO_TOKEN
 from srmd.config.render import plain, rows
+from srmd.config.taking import needs
 from srmd.config.values import (
     DEFAULT_SERVICES,
     Address,
@@ -42,6 +43,7 @@ __all__ = [
     "shipped",
     "plain",
     "rows",
+    "needs",
     "Address",
     "NodeConfig",
     "GroupConfig",

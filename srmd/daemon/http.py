@@ -45,7 +45,7 @@ from srmd.daemon.door import (
 )
 from srmd.daemon.facade import Facade
 from srmd.daemon.listening import bound, cannot_listen
-from srmd.daemon.openapi import Access, Answer, Body, Call, Route
+from srmd.daemon.openapi import NODE_HEADER, Access, Answer, Body, Call, Route
 from srmd.daemon.routes import ROUTES, error
 from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
 from srmd.secret import Secret
@@ -142,6 +142,7 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
     async def keep_pages_out(request: web.Request, handler: Next) -> web.StreamResponse:
         if not request.path.startswith("/control/"):
             _refuse_foreign_pages(request, facade)
+            _need_node(request, facade)
         return await handler(request)
 
     app = web.Application(middlewares=[take_turns, answer_errors, keep_pages_out])
@@ -347,6 +348,20 @@ def _refuse_foreign_pages(request: web.Request, facade: Facade) -> None:
             403,
             f"Origin: {shown(origin)} is another site; its pages may not command this node "
             "unless control.token is configured",
+        )
+
+
+def _need_node(request: web.Request, facade: Facade) -> None:
+    """Another node may hold the port of the one that is meant: then nothing is done."""
+    meant = request.headers.get(NODE_HEADER)
+    if meant is None:
+        return
+    config = facade.config
+    if meant != f"{config.group.name}/{config.node.id}":
+        raise Unacceptable(
+            421,
+            f"this is node {config.node.id} of group {config.group.name}, and {NODE_HEADER} asks "
+            f"for {shown(meant)}",
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from srmd.config import Config, ConfigError, load
+from srmd.config.taking import Needs, not_taken
 from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
@@ -166,12 +167,10 @@ def _reloaded(config_path: Path, config: Config, log: Log) -> Config:
     except ConfigError as error:
         log.get().warning("config.warning", key="file", problem=str(error))
         return config
-    if fresh.node.state_dir != config.node.state_dir:
-        log.get().warning(
-            "config.warning",
-            key="node.state_dir",
-            problem=f"{fresh.node.state_dir} is used when the process starts again",
-        )
+    for key, needed in not_taken(config, fresh):
+        if needed is Needs.PROCESS and key != "node.id":  # a foreign id is told by its memory
+            text = f"the change of {key} needs {needed.value}"
+            log.get().warning("config.warning", key=key, problem=text)
     return replace(fresh, node=replace(fresh.node, state_dir=config.node.state_dir))
 
 

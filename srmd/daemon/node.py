@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from srmd.config import Config, ConfigError, ControlConfig, load
+from srmd.config.taking import in_words, not_taken
 from srmd.core import handbook
 from srmd.core.events import (
     Event,
@@ -499,24 +500,24 @@ class ServerNode:
             self._restarting.cancel()
         self._srm_failed = False
 
-    def _reload(self) -> None:
+    def _reload(self) -> str:
         """A restart of SRM reads the configuration again, as Cisco's reads it from the database.
 
         Ports, services, folders and whether there is TLS belong to the node: they change at its
         next start.  Tokens and certificates are taken as they are now, so that they can be rotated.
+        Returns what was not taken, in words; empty when the file is as what runs.
         """
         try:
             fresh = load(self._config_path)
         except ConfigError as error:
             for problem in error.problems:
                 self.log.warning("config.warning", key=problem.key, problem=str(problem))
-            return
+            return f"the former configuration is kept: {error.problems[0]}"
         new = fresh.config
         if new.node.id != self.config.node.id:
-            self.log.warning(
-                "config.warning", key="node.id", problem="a node's id does not change while it runs"
-            )
-            return
+            note = "a node's id does not change while it runs"
+            self.log.warning("config.warning", key="node.id", problem=note)
+            return f"the former configuration is kept: node.id: {note}"
         self.config = replace(
             self.config,
             group=new.group,
@@ -528,12 +529,16 @@ class ServerNode:
             limits=new.limits,
         )
         if (new.tls.files is None) != (self.config.tls.files is None):
-            self.log.warning(
-                "config.warning", key="tls", problem="TLS begins and ends when the node starts"
-            )
-            return
+            note = "TLS begins and ends when the node starts"
+            self.log.warning("config.warning", key="tls", problem=note)
+            return f"{note}: srmd node reboot"
         self.config = replace(self.config, tls=new.tls)
         self.tls.reload(new.tls.files)
+        left = not_taken(self.config, new)
+        for key, needed in left:
+            text = f"the change of {key} needs {needed.value}"
+            self.log.warning("config.warning", key=key, problem=text)
+        return f"changed and not used yet: {in_words(left)}" if left else ""
 
     async def order_srm(self, action: SrmAction) -> Outcome:
         async with self._srm_order:
@@ -547,9 +552,10 @@ class ServerNode:
             if action in {SrmAction.STOP, SrmAction.RESTART}:
                 await self._stop_srm()
                 self.srm_note = "Commanded out of service"
+            note = ""
             if action in {SrmAction.START, SrmAction.RESTART}:
                 self._renumbering = Renumbering()
-                self._reload()
+                note = self._reload()
                 try:
                     await self._start_srm(Start.RESTART)
                 except (OSError, CannotListen) as error:
@@ -558,7 +564,8 @@ class ServerNode:
                 except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
                     self._start_srm_later(_not_started(error), error)
                     return Refused(f"SRM does not start: {self.srm_note}", kind="unavailable")
-        return Done(f"SRM: {action.value} done")
+        done = f"SRM: {action.value} done"
+        return Done(f"{done}; {note}" if note else done)
 
     # ------------------------------------------------------------ Facade: status
 

@@ -15,6 +15,8 @@ from typing import Any
 from srmd.daemon.facade import Facade
 from srmd.daemon.strict_json import Schema
 
+NODE_HEADER = "X-SRMD-Node"
+"""By which a request says which node it is for, as `GROUP/NODE`."""
 OPENAPI_VERSION = "3.1.0"
 
 
@@ -107,6 +109,8 @@ class Route:
             500: "A mistake in srmd; it is in the node's log.",
             503: "Too many connections are open.",
         }
+        if self.access is not Access.PEER:
+            found[421] = f"`{NODE_HEADER}` asks for another node than this one."
         if self.needs_token:
             found[401] = "The token of the configuration is missing or wrong."
         if self.body is not None:
@@ -191,6 +195,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [
             *(_parameter(name, schema, "path") for name, schema in route.path_fields.items()),
             *(_parameter(name, schema, "query") for name, schema in route.query.items()),
+            *([] if route.access is Access.PEER else [_NODE_PARAMETER]),
         ],
         "responses": responses,
     }
@@ -203,6 +208,15 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {route.body.media_type: content},
         }
     return operation
+
+
+_NODE_PARAMETER = {
+    "name": NODE_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The node that is meant, as `GROUP/NODE`; another one refuses with 421.",
+    "schema": {"type": "string"},
+}
 
 
 def _response(meaning: str, schema: Schema, media_type: str = "application/json") -> dict[str, Any]:

@@ -583,6 +583,20 @@ async def test_closing_lets_a_request_under_way_finish() -> None:
         await closing
 
 
+async def test_a_request_for_another_node_is_refused_and_does_nothing() -> None:
+    """Another node may hold the port of the one that is meant, and know the same token."""
+    async with running() as api:
+        for meant in ("lab/b", "other/a", "", "lab"):
+            got = await api.ask(
+                "POST", "/api/v1/ha", body={"enabled": True}, headers={"X-SRMD-Node": meant}
+            )
+            assert got.status == 421
+            assert "this is node a of group lab" in got.error
+            assert api.facade.asked == []
+        got = await api.ask("GET", "/api/v1/status", headers={"X-SRMD-Node": "lab/a"})
+        assert got.status == 200
+
+
 async def test_a_port_in_use_is_a_clear_error() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

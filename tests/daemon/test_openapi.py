@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from srmd.daemon.facade import Refused
 from srmd.daemon.http import make_app
-from srmd.daemon.openapi import Access, Route
+from srmd.daemon.openapi import NODE_HEADER, Access, Route
 from srmd.daemon.routes import DOCUMENT, ROUTES
 from srmd.daemon.strict_json import Schema, check
 from tests.daemon.api import Api, Got, example_path, running, with_json_body
@@ -103,6 +103,8 @@ async def provoke(api: Api, route: Route, status: str) -> Got:
             return await api.good(route, headers={"Content-Encoding": "gzip"})
         case "415":
             return await api.good(route, body=b"x", media_type="text/plain")
+        case "421":
+            return await api.good(route, headers={NODE_HEADER: "another/node"})
         case "500":
             api.facade.crash = KeyError("a bug")
             return await api.good(route)

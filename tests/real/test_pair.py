@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from srmd.cli import Exit, main
 from srmd.client import ClientError, Rejected
 from srmd.config import load
 from srmd.core.node import Node
@@ -443,6 +445,44 @@ def test_a_pair_with_different_keys_is_unknown_on_both_nodes() -> None:
         pair.close()
     assert not pair.left_behind
     assert not processes_of(pair.mark)
+
+
+def test_a_restart_of_srm_says_which_changes_of_the_file_need_more(story: Story) -> None:
+    node, kept = story.x, story.x.config_file.read_text()
+    changed = kept.replace("health_interval_s = 0.2", "health_interval_s = 0.25")
+    changed = changed.replace('level = "info"', 'level = "warning"')
+    changed = changed.replace("keep_alive_timeout_s = 0.95", "keep_alive_timeout_s = 0.96")
+    try:
+        node.config_file.write_text(changed)
+        assert node.client.srm("restart")["detail"] == (
+            "SRM: restart done; changed and not used yet: services.health_interval_s needs srmd "
+            "node reboot; log.level needs a restart of srmd run"
+        )
+        node.config_file.write_text(kept.replace("[heartbeat]", "[heartbeats]"))
+        detail = node.client.srm("restart")["detail"]
+        assert detail.startswith("SRM: restart done; the former configuration is kept: ")
+    finally:
+        node.config_file.write_text(kept)
+    assert node.client.srm("restart")["detail"] == "SRM: restart done"
+    comes_home(story)
+
+
+def test_a_command_with_a_file_asks_no_other_node(
+    story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The ports of a new pair were taken by another one, whose token is public: `srmd failover`
+    acted on that pair, and `srmd status --config` showed it without a word."""
+    for name in ("token", "k1.key"):
+        shutil.copy(story.x.folder / name, tmp_path / name)
+    file, text = tmp_path / "node.toml", story.x.config_file.read_text()
+    file.write_text(text.replace('name = "lab"', 'name = "mine"'))
+    for words in (["status"], ["failover", story.x.id], ["status", "--json"]):
+        assert main([*words, "--config", str(file)]) == Exit.UNREACHABLE
+        told = capfd.readouterr()
+        assert f"this is node {story.x.id} of group lab" in told.err
+        assert not told.out
+    assert main(["status", "--config", str(story.x.config_file)]) == 0
+    story.row(1)
 
 
 @pytest.mark.parametrize(
