@@ -283,6 +283,37 @@ def test_a_wrong_value_is_told_with_what_would_be_right(
     assert (key, value, right) in complaints(tmp_path, {key: toml})
 
 
+def test_a_service_has_its_own_health_check_or_that_of_all(tmp_path: Path) -> None:
+    services = """[
+      { name = "one", command = ["x"], health_command = ["check", "5222"], HEALTH },
+      { name = "two", command = ["y"], health_command = ["check"] },
+      { name = "three", command = ["z"] },
+      { name = "four" } ]""".replace("HEALTH", "health_interval_s = 5, health_limit_s = 15")
+    config = read(tmp_path, {"services.service": services, "services.health_limit_s": "4"}).config
+    one, two, three, four = config.services.service
+    assert one.health_command == ("check", "5222")
+    assert [service.is_asked for service in (one, two, three, four)] == [True, True, False, True]
+    assert (config.services.interval_s(one), config.services.limit_s(one)) == (5.0, 15.0)
+    assert (config.services.interval_s(two), config.services.limit_s(two)) == (1.0, 4.0)
+
+
+def test_a_health_check_that_would_never_be_made_is_a_mistake(tmp_path: Path) -> None:
+    services = """[
+      { name = "one", health_command = ["check"] },
+      { name = "A Cisco DB", health_command = ["check"] },
+      { name = "two", command = ["x"], health_limit_s = 15 } ]"""
+    own = "only beside a command: srmd asks its own program, and its own database, by itself"
+    assert complaints(tmp_path, {"services.service": services}) == [
+        ("services.service 1.health_command", "('check',)", own),
+        ("services.service 2.health_command", "('check',)", own),
+        (
+            "services.service 3.health_limit_s",
+            "15",
+            "only with a health_command: without one the command is not asked",
+        ),
+    ]
+
+
 def test_a_wrong_value_in_a_service_names_its_place(tmp_path: Path) -> None:
     service = '[{ name = "A Cisco DB", command = ["x"] }, { nam = "y", command = "z" }]'
     assert complaints(tmp_path, {"services.service": service}) == [
@@ -300,7 +331,8 @@ def test_a_wrong_value_in_a_service_names_its_place(tmp_path: Path) -> None:
         (
             "services.service 2.nam",
             "(a text)",
-            "no such key; did you mean name? (one of name, command, enabled, critical)",
+            "no such key; did you mean name? (one of name, command, enabled, critical, "
+            "health_command, health_interval_s, health_limit_s)",
         ),
     ]
 
@@ -652,6 +684,16 @@ def test_paths_that_cannot_be_are_problems(tmp_path: Path) -> None:
         (key, "its first line names /no/such/interpreter, which is not there")
     ]
     assert paths(tmp_path, a_service("sh")) == paths(tmp_path, a_service("/bin/sh")) == []
+
+
+def test_the_program_of_a_health_check_is_looked_for_too(tmp_path: Path) -> None:
+    service = '[{ name = "X", command = ["sh"], health_command = ["/no/such/check", "5222"] }]'
+    assert paths(tmp_path, {"services.service": service}) == [
+        (
+            "services.service 1.health_command",
+            "No such file or directory; name a program that is there",
+        )
+    ]
 
 
 def test_a_service_that_is_not_activated_needs_no_program(tmp_path: Path) -> None:

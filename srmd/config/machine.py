@@ -27,9 +27,13 @@ def judge_paths(reader: Reader, config: Config) -> None:
     if config.log.file is not None and reader.fine("log.file"):
         _judge_file(reader, "log.file", config.log.file)
     for number, service in enumerate(config.services.service, start=1):
-        key = f"services.service {number}.command"
-        if service.enabled and service.command and reader.fine(key):
-            _judge_command(reader, key, service.command[0], config.node.run_dir)
+        if not service.enabled:
+            continue
+        commands = {"command": service.command, "health_command": service.health_command}
+        for name, command in commands.items():
+            key = f"services.service {number}.{name}"
+            if command and reader.fine(key):
+                _judge_command(reader, key, command[0], config.node.run_dir)
 
 
 def _judge_folder(reader: Reader, key: str, path: Path) -> None:

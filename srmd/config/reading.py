@@ -273,6 +273,9 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
             command=entry.texts("command"),
             enabled=entry.flag("enabled", ServiceConfig.enabled),
             critical=entry.flag("critical", ServiceConfig.critical),
+            health_command=entry.texts("health_command"),
+            health_interval_s=_own_timer(entry, "health_interval_s"),
+            health_limit_s=_own_timer(entry, "health_limit_s"),
         )
         entry.close()
         if service.name and service.name in {other.name for other in found}:
@@ -281,14 +284,31 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
             entry.problem(
                 "command", service.command, f"no command: {DATABASE_SERVICE} is srmd's own"
             )
-        if len(service.command) > COMMAND_PARTS_MAX:
-            entry.problem("command", service.command, f"at most {COMMAND_PARTS_MAX} parts")
+        for key, command in (
+            ("command", service.command),
+            ("health_command", service.health_command),
+        ):
+            if len(command) > COMMAND_PARTS_MAX:
+                entry.problem(key, command, f"at most {COMMAND_PARTS_MAX} parts")
+        _judge_health(entry, service)
         found.append(service)
     if len(found) > SERVICES_MAX:
         table.reader.problem(
             "services.service", f"{len(found)} services", f"at most {SERVICES_MAX}"
         )
     return tuple(found)
+
+
+def _judge_health(entry: Table, service: ServiceConfig) -> None:
+    """A question for the health that nobody would ask is a mistake."""
+    if service.health_command and not service.command:
+        right = "only beside a command: srmd asks its own program, and its own database, by itself"
+        entry.problem("health_command", service.health_command, right)
+    if not service.is_asked:
+        for key in ("health_interval_s", "health_limit_s"):
+            if (value := entry.raw(key)) is not None and entry.reader.fine(entry.key(key)):
+                right = "only with a health_command: without one the command is not asked"
+                entry.problem(key, value, right)
 
 
 def _users(table: Table) -> UsersConfig:
@@ -358,6 +378,13 @@ def _below(folder: Path, text: str) -> Path:
 
 def _timer(table: Table, key: str, default: float) -> float:
     return table.number(key, default, low=TIMER_S_MIN, high=DURATION_S_MAX)
+
+
+def _own_timer(table: Table, key: str) -> float | None:
+    """None when it is absent."""
+    if table.raw(key) is None:
+        return None
+    return _timer(table, key, TIMER_S_MIN)
 
 
 def _address(table: Table, key: str, default: Address | None) -> Address:

@@ -170,6 +170,17 @@ class ServiceConfig:
     enabled: bool = True
     """Activated; one that is not is neither started nor watched."""
     critical: bool = True
+    health_command: tuple[str, ...] = ()
+    """Run again and again; its exit code 0 means that the service answers.  Empty: a command is not
+    asked, and is well as long as it runs (ours)."""
+    health_interval_s: float | None = None
+    health_limit_s: float | None = None
+    """None: those of [services]."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Its health is asked for: by the health command, or by the program that stands in."""
+        return bool(self.health_command) or not self.command
 
 
 DEFAULT_SERVICES = (
@@ -192,6 +203,16 @@ class ServicesConfig:
     health_limit_s: float = 3.0
     """How long a service may leave the question for its health unanswered."""
     service: tuple[ServiceConfig, ...] = DEFAULT_SERVICES
+
+    def interval_s(self, service: ServiceConfig) -> float:
+        """Between two questions for the health of this service; none may take longer."""
+        own_s = service.health_interval_s
+        return self.health_interval_s if own_s is None else own_s
+
+    def limit_s(self, service: ServiceConfig) -> float:
+        """How long this one may leave the question unanswered."""
+        own_s = service.health_limit_s
+        return self.health_limit_s if own_s is None else own_s
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,7 +149,15 @@ class ServerNode:
         services = config.services
         self.supervisor = Supervisor(
             [
-                ServiceSpec(row.name, row.command or None, row.critical, row.enabled)
+                ServiceSpec(
+                    row.name,
+                    row.command or None,
+                    row.critical,
+                    row.enabled,
+                    row.health_command or None,
+                    row.health_interval_s,
+                    row.health_limit_s,
+                )
                 for row in services.service
                 if row.name != DATABASE_SERVICE
             ],
@@ -701,6 +709,11 @@ class ServerNode:
                 await supervisor.kill(name)
             case ServiceAction.HANG:
                 await supervisor.hang(name)
+                if not supervisor.notices_hangs(name):
+                    return Done(
+                        f"{name}: hang done; it is not noticed, because the service has no"
+                        " health_command"
+                    )
             case ServiceAction.BLOCK:
                 supervisor.block(name)
             case ServiceAction.UNBLOCK:

@@ -4,6 +4,8 @@
    how.  Nobody restarts it here: SRM or an administrator does.
 2. Orders are serialized, and the last one wins: a start that a stop overtakes is given up.
 3. Every order ends, within its bound, in STARTED or STOPPED, also when it is cancelled.
+4. STARTED means that it answers: its health command, or the built-in program, has said so once.  A
+   command that nobody can ask is STARTED when it has lived for a moment.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import re
 import sys
 import time
 import zlib
+from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +54,9 @@ class ServiceSpec:
     """Activated on this node; a service that is not is never started."""
     health_command: tuple[str, ...] | None = None
     """Exit code 0 means well.  Without one, a command is well as long as it runs."""
+    health_interval_s: float | None = None
+    health_s: float | None = None
+    """None: as `Limits` has it for all services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +125,7 @@ class Service:
         )
         self._run_dir = run_dir
         self._log = run_dir / f"{self.slug}.log"
-        self._limits = limits
+        self._limits = _limits_of(spec, limits)
         self._on_change = on_change
         self._order = asyncio.Lock()
         self._wanted = False
@@ -133,6 +139,11 @@ class Service:
     @property
     def started(self) -> bool:
         return self.status.state is ServiceState.STARTED
+
+    @property
+    def is_asked(self) -> bool:
+        """Its health is asked for, so that a hang is noticed."""
+        return self._built_in or self.spec.health_command is not None
 
     async def start(self) -> None:
         """Bring the service up and wait until it answers.  Raises StartFailed."""
@@ -219,7 +230,7 @@ class Service:
         if process.ended.done():
             raise _GivenUp(self._in_words(process.ended.result()))
         self._become(ServiceState.STARTED)
-        if self._built_in or self.spec.health_command is not None:
+        if self.is_asked:
             self._watching = asyncio.create_task(self._watch(process))
 
     def _check_wanted(self) -> None:
@@ -292,7 +303,8 @@ class Service:
         if self.spec.health_command is None:
             return not await process.ends_within(SETTLE_S)
         return await _within(
-            self._limits.health_interval_s, self._health_command(self.spec.health_command)
+            self._limits.health_interval_s,
+            self._health_command(self.spec.health_command, process),
         )
 
     async def _told(self, word: str) -> bool:
@@ -306,12 +318,14 @@ class Service:
         finally:
             writer.close()
 
-    async def _health_command(self, command: Sequence[str]) -> bool:
+    async def _health_command(self, command: Sequence[str], process: GuardedProcess) -> bool:
+        """Whether the command says so; no more is waited for it when the service has ended."""
         check = await GuardedProcess.spawn(
             command, run_dir=self._run_dir, log=self._run_dir / f"{self.slug}.health.log"
         )
         try:
-            return await asyncio.shield(check.ended) == "exited with code 0"
+            await asyncio.wait({check.ended, process.ended}, return_when=FIRST_COMPLETED)
+            return check.ended.done() and check.ended.result() == "exited with code 0"
         finally:
             check.kill()
             await check.gone_within(KILL_S)
@@ -332,6 +346,16 @@ class Service:
         since_s = self.status.since_s if state is self.status.state else time.monotonic()
         self.status = replace(self.status, state=state, note=note, since_s=since_s, pid=pid)
         self._on_change(self.status)
+
+
+def _limits_of(spec: ServiceSpec, limits: Limits) -> Limits:
+    """Those of one service: its own where it has them."""
+    interval_s, health_s = spec.health_interval_s, spec.health_s
+    return replace(
+        limits,
+        health_interval_s=limits.health_interval_s if interval_s is None else interval_s,
+        health_s=limits.health_s if health_s is None else health_s,
+    )
 
 
 class _GivenUp(Exception):

@@ -123,6 +123,10 @@ class Supervisor:
         """Let its process live and answer no more.  Raises NotRunning."""
         await self._named(name).hang()
 
+    def notices_hangs(self, name: str) -> bool:
+        """Its health is asked for."""
+        return self._named(name).is_asked
+
     def block(self, name: str) -> None:
         """Let its starts fail from now on, over reboots too; if it runs, it runs on."""
         self._named(name).block()

@@ -423,6 +423,48 @@ async def test_a_frozen_command_fails_its_health_command_and_is_killed(make: Mak
     await node.becomes(ROUTER, STOPPED, "not answering")
 
 
+async def test_a_service_may_have_an_interval_and_a_limit_of_its_own(make: Make) -> None:
+    limits = Limits(start_s=15, stop_s=10, health_interval_s=600, health_s=600)
+    check = py("import os; os.stat('well')")
+    (own, shared) = (
+        ServiceSpec(
+            ROUTER, ("sleep", "600"), health_command=check, health_interval_s=0.5, health_s=1
+        ),
+        ServiceSpec(PROXY, ("sleep", "600"), health_command=check),
+    )
+    node = make(own, shared, limits=limits)
+    (node.run_dir / "well").touch()
+    await node.services.start_all()
+    (node.run_dir / "well").unlink()
+    await node.becomes(ROUTER, STOPPED, "not answering")
+    assert node.status(PROXY).state is STARTED
+
+
+async def test_a_service_that_ends_while_its_first_check_hangs_has_not_started(
+    make: Make,
+) -> None:
+    """The check may take as long as its interval; a service that is gone is not waited for."""
+    limits = Limits(start_s=600, stop_s=10, health_interval_s=600, health_s=600)
+    check = "echo $$ > check.new; mv check.new check; sleep 600"
+    ends = "while ! [ -e check ]; do sleep 0.02; done; exit 3"
+    node = make(ServiceSpec(ROUTER, sh(ends), health_command=sh(check)), limits=limits)
+    async with asyncio.timeout(BOUND_S):
+        with pytest.raises(StartFailed, match="exited with code 3"):
+            await node.services.start(ROUTER)
+    pid = int((node.run_dir / "check").read_text())
+    await until(lambda: not alive(pid))
+
+
+async def test_a_command_without_a_health_command_hangs_unnoticed(make: Make) -> None:
+    node = make(ServiceSpec(ROUTER, ("sleep", "600")), ServiceSpec(PROXY))
+    await node.services.start_all()
+    assert not node.services.notices_hangs(ROUTER)
+    assert node.services.notices_hangs(PROXY)
+    await node.services.hang(ROUTER)
+    await asyncio.sleep(3 * LIMITS.health_s)
+    assert node.status(ROUTER).state is STARTED
+
+
 async def test_a_frozen_command_can_still_be_stopped_in_order(make: Make) -> None:
     node = make(ServiceSpec(ROUTER, ("sleep", "600")))
     await node.services.start(ROUTER)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from srmd.config import ServicesConfig
+from srmd.config import ServiceConfig, ServicesConfig
 from srmd.core.services import (
     COMMANDED_OUT_OF_SERVICE,
     DATABASE_SERVICE,
@@ -51,14 +51,15 @@ class Service:
         life: Life,
         status: ServiceStatus,
         config: ServicesConfig,
+        row: ServiceConfig,
         *,
         costs: ServiceCosts,
         blocked: set[str],
         on_change: Callable[[], None],
-        enabled: bool,
     ) -> None:
         self.status = status
-        self.enabled = enabled
+        self.enabled = row.enabled
+        self._row = row
         self._life = life
         self._config = config
         self._costs = costs
@@ -119,10 +120,14 @@ class Service:
         self._become(ServiceState.STOPPED, note)
 
     def hang(self) -> None:
-        """It answers no more; its health checks fail, and then it is killed.  Raises NotRunning."""
+        """It answers no more; its health checks fail, and then it is killed.  A command without a
+        health check hangs unnoticed.  Raises NotRunning."""
         self._must_run()
-        run, interval_s = self._run, self._config.health_interval_s
-        failures_max = max(FAILURES_MIN, math.ceil(self._config.health_limit_s / interval_s))
+        if not self._row.is_asked:
+            return
+        run, interval_s = self._run, self._config.interval_s(self._row)
+        limit_s = self._config.limit_s(self._row)
+        failures_max = max(FAILURES_MIN, math.ceil(limit_s / interval_s))
 
         def give_up() -> None:
             if self.started and self._run == run:
@@ -183,10 +188,10 @@ class Services:
                     since_s=life.now_s,
                 ),
                 config,
+                row,
                 costs=costs,
                 blocked=blocked,
                 on_change=on_change,
-                enabled=row.enabled,
             )
             for row in config.service
             if row.name != DATABASE_SERVICE
