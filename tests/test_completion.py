@@ -36,6 +36,7 @@ def offered(line: str) -> list[str] | None:
         ("srmd service ki", ["kill"]),
         ("srmd fault set ", ["database", "moves"]),
         ("srmd status --j", ["--json"]),
+        ("srmd status --ch", ["--check"]),
         ("srmd status --lang ", ["en", "ja"]),
         ("srmd status --lang=j", ["ja"]),
         ("srmd --api http://a:1 ex", ["explain"]),

@@ -5,6 +5,7 @@
     target.py     which node is asked, and with which token
     asking.py     what a node's refusal is as an exit code
     status.py     `srmd status`, once and as a watch
+    check.py      `srmd status --check`, one line for monitoring
     operations.py what sets the pair going, and waits for it
     waiting.py    the wait for an operation's end
     commands.py   everything else that a node is asked
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # Japanese at a terminal without it
+    if "--check" in words:
+        from srmd.cli.check import checked, is_check  # only monitoring asks so
+
+        if is_check(words):
+            return checked(lambda: _run(words))
     try:
         code = _run(words)
         sys.stdout.flush()

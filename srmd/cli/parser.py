@@ -234,8 +234,20 @@ def _run(run: Parser) -> None:
 
 def _status(status: Parser) -> None:
     status.add_argument("--watch", action="store_true", help="go on, and show each change")
+    status.add_argument(
+        "--check", action="store_true", help="one line with figures, for monitoring plugins"
+    )
     _add_json(status)
     _add_language(status)
+    status.epilog = (
+        "exit codes of --check, and no other:\n"
+        "  0  all is well\n"
+        "  1  a state that passes, a suspect peer, high availability off,\n"
+        "     failed over with all users served\n"
+        "  2  users served by no node or by both, Running in Failed Mode,\n"
+        "     SRM stopped, a node that does not answer\n"
+        "  3  usage, configuration, token, internal error"
+    )
     _does(status, "status", "status")
 
 

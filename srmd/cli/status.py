@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from srmd.cli.asking import Options, asks_node
-from srmd.cli.exits import Exit
+from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, labelled, services_table, table
 from srmd.client import Client, Unreachable
 
@@ -69,11 +69,24 @@ JAPANESE = {
 
 @asks_node
 def status(options: Options, client: Client) -> int:
+    if options.check:
+        return _check(options, client)
     if options.watch:
         return _watch(options, client)
     answer = client.status()
     print(as_json(answer) if options.json else page(answer, options.lang))
     return Exit.OK
+
+
+def _check(options: Options, client: Client) -> int:
+    from srmd.cli.check import LIMIT_S, report  # only monitoring asks so
+
+    if options.watch or options.json:
+        raise Failure(Exit.USAGE, "--check prints one line: leave out --watch and --json")
+    client.timeout_s = LIMIT_S
+    level, line = report(client.status(), options.lang)
+    print(line)
+    return level
 
 
 def _watch(options: Options, client: Client) -> int:

@@ -69,6 +69,8 @@ LINGER_S = 1.0
 LINE_BYTES_MAX = 8190
 HEADERS_MAX = 64
 INTEGER_DIGITS_MAX = 9
+READING = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
 
 OnError = Callable[[str, str], None]
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -147,7 +149,8 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
 
     app = web.Application(middlewares=[take_turns, answer_errors, keep_pages_out])
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, _serving(route, facade, body_s))
+        for method in route.methods:
+            app.router.add_route(method, route.path, _serving(route, facade, body_s))
     return app
 
 
@@ -343,7 +346,7 @@ def _refuse_foreign_pages(request: web.Request, facade: Facade) -> None:
             "or configure control.token, and for a name control.allowed_hosts",
         )
     origin = request.headers.get("Origin")
-    if origin is not None and request.method != "GET" and not _is_of(origin, host):
+    if origin is not None and request.method not in READING and not _is_of(origin, host):
         raise Unacceptable(
             403,
             f"Origin: {shown(origin)} is another site; its pages may not command this node "

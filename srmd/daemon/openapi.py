@@ -92,6 +92,12 @@ class Route:
     """The handler passes a request on to the node, which may refuse it (facade.Refused)."""
     any_answer: bool = False
     """The handler passes on whatever status the node chooses."""
+    head: bool = False
+    """HEAD is answered too, as balancers and probes ask: the same without its body."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return (self.method, "HEAD") if self.head else (self.method,)
 
     @property
     def needs_token(self) -> bool:
@@ -147,7 +153,10 @@ def document(
     """The OpenAPI document of these routes; `schemas` are its components, `Error` too."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        of_path = paths.setdefault(route.path, {})
+        of_path[route.method.lower()] = _operation(route)
+        if route.head:
+            of_path["head"] = _head(route)
     return {
         "openapi": OPENAPI_VERSION,
         "info": {
@@ -188,7 +197,7 @@ def _operation(route: Route) -> dict[str, Any]:
         responses["default"] = _response("The answer of the node.", {"type": "object"})
     error = {"$ref": "#/components/schemas/Error"}
     for status, meaning in route.errors().items():
-        responses[str(status)] = _response(meaning, error)
+        responses.setdefault(str(status), _response(meaning, error))
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
@@ -217,6 +226,18 @@ _NODE_PARAMETER = {
     "description": "The node that is meant, as `GROUP/NODE`; another one refuses with 421.",
     "schema": {"type": "string"},
 }
+
+
+def _head(route: Route) -> dict[str, Any]:
+    """The same operation without bodies."""
+    operation = _operation(route)
+    responses = operation["responses"].items()
+    return {
+        **operation,
+        "operationId": f"{route.name}Head",
+        "summary": f"{route.summary} Only the status.",
+        "responses": {status: {"description": one["description"]} for status, one in responses},
+    }
 
 
 def _response(meaning: str, schema: Schema, media_type: str = "application/json") -> dict[str, Any]:

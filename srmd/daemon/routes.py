@@ -81,6 +81,16 @@ async def get_health(call: Call) -> Answer:
     return Answer(200, {"state": call.facade.status()["local"]["state"]})
 
 
+async def get_serving(call: Call) -> Answer:
+    shown = call.facade.status()
+    node, state = shown["local"]["node"], shown["local"]["state"]
+    served = shown["users"]["served"][node] or 0
+    said = {"serving": served > 0, "served": served, "state": state}
+    if served:
+        return Answer(200, said)
+    return Answer(503, {**error(f"node {node} serves no users: it is in {state}"), **said})
+
+
 async def get_document(_call: Call) -> Answer:
     return Answer(200, _DOCUMENT_JSON)
 
@@ -201,6 +211,19 @@ ROUTES: tuple[Route, ...] = (
         summary="Answers while the node's loop lives; for health checks of containers.",
         handler=get_health,
         answers={200: ("It lives.", ref("Health"))},
+        head=True,
+    ),
+    Route(
+        method="GET",
+        path=f"{_API}/serving",
+        name="getServing",
+        summary="Whether this node serves users now; for load balancers.",
+        handler=get_serving,
+        answers={
+            200: ("It serves users.", ref("Serving")),
+            503: ("It serves no users, or too many connections are open.", ref("Error")),
+        },
+        head=True,
     ),
     Route(
         method="GET",

@@ -98,6 +98,7 @@ SCHEMAS: dict[str, Schema] = {
         optional={
             "needed": {"type": "string", "description": "The state that is needed."},
             "problems": listed(ref("Problem")),
+            "serving": {"type": "boolean", "description": "false: of `/api/v1/serving`."},
         },
     ),
     "Problem": {
@@ -109,6 +110,7 @@ SCHEMAS: dict[str, Schema] = {
     },
     "TakenUp": answer({"op": OPERATION, "detail": TEXT}),
     "Health": answer({"state": TEXT}),
+    "Serving": answer({"serving": FLAG, "served": COUNT, "state": TEXT}),
     "Service": answer(
         {
             "name": TEXT,

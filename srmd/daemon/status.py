@@ -163,8 +163,10 @@ def _users(node: ServerNode) -> dict[str, Any]:
     me = node.config.node.id
     served_there = None
     if node.srm is not None and node.srm.heartbeat.presence().heard:
-        last = node.srm.heartbeat.beats.last
-        served_there = last.summary.served if last is not None else None
+        last, peer = node.srm.heartbeat.beats.last, node.machine.peer
+        # The control channel may have told a newer state than the beat that has the number.
+        same = last is not None and peer is not None and last.report.op == peer.op
+        served_there = last.summary.served if last is not None and same else None
     return {
         "assigned": {home: picture.assigned_to(home) if known else None for home in nodes},
         "served": {name: node.served_count() if name == me else served_there for name in nodes},

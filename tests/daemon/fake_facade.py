@@ -115,6 +115,8 @@ class FakeFacade:
         self.hold: asyncio.Event | None = None
         """Whatever can be refused waits for this."""
         self.holding = asyncio.Event()
+        self.served_here = 0
+        """Users that this node serves."""
 
     @property
     def config(self) -> Config:
@@ -127,7 +129,8 @@ class FakeFacade:
         return frozenset({"srmd.example"})
 
     def status(self) -> dict[str, Any]:
-        return STATUS
+        users = {**STATUS["users"], "served": {"a": self.served_here, "b": 500}}
+        return {**STATUS, "users": users}
 
     async def act(self, action: Action, node: str) -> Outcome:
         return await self._answer("act", action, node)

@@ -116,6 +116,24 @@ async def test_an_export_is_a_file_and_needs_the_token() -> None:
     assert refused.status == 401
 
 
+async def test_a_balancer_learns_whether_the_node_serves() -> None:
+    async with running() as api:
+        idle = await api.ask("GET", "/api/v1/serving")
+        api.facade.served_here = 250
+        serving = await api.ask("GET", "/api/v1/serving", headers={"Authorization": ""})
+    assert idle.status == 503
+    assert idle.json == {
+        "error": "node a serves no users: it is in Idle",
+        "serving": False,
+        "served": 0,
+        "state": "Idle",
+    }
+    assert (serving.status, serving.json) == (
+        200,
+        {"serving": True, "served": 250, "state": "Idle"},
+    )
+
+
 async def test_an_import_hands_the_bytes_on_as_they_are() -> None:
     csv = b"user_id,home_node\r\n\xff\x00,a\n"
     async with running() as api:

@@ -25,6 +25,12 @@ PUBLISHED = [
     for route in ROUTES
     for status in DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
 ]
+HEADS = [
+    pytest.param(route, status, id=f"{route.name}-{status}")
+    for route in ROUTES
+    if route.head
+    for status in DOCUMENT["paths"][route.path]["head"]["responses"]
+]
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -42,7 +48,7 @@ def test_the_document_and_the_server_have_the_same_routes() -> None:
         (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
     }
     assert served == published
-    assert len(served) == len(ROUTES)
+    assert len(served) == sum(len(route.methods) for route in ROUTES)
 
 
 def test_operations_have_names_of_their_own() -> None:
@@ -77,11 +83,27 @@ async def test_every_published_status_is_reached(route: Route, status: str) -> N
     assert bool(api.mistakes) == (status == "500")
 
 
+@pytest.mark.parametrize("route, status", HEADS)
+async def test_head_has_the_status_of_get_and_no_body(route: Route, status: str) -> None:
+    """Balancers and probes ask so; it was answered with 405."""
+    facade = FakeFacade(token=None if status == "403" else "a-token-for-tests-only")
+    full = status == "503" and 503 not in route.answers  # told before a request is read
+    async with running(facade, **({"connections_max": 0} if full else {})) as api:
+        if status == "200":
+            api.facade.served_here = 1
+        if status == "500":
+            api.facade.crash = KeyError("a bug")
+        found, body = await api.head_only(route, "evil.example" if status == "403" else "localhost")
+    assert found == int(status)
+    assert full or body == b""
+
+
 async def provoke(api: Api, route: Route, status: str) -> Got:
     """Make a route answer with a status that it publishes."""
     is_peer = route.access is Access.PEER
     match status:
         case "200" | "202" | "default":
+            api.facade.served_here = 1
             return await api.good(route)
         case "400":
             is_json = route.body is not None and route.body.media_type == "application/json"
