@@ -88,10 +88,22 @@ EVENTS: dict[str, EventInfo] = {
         "warning",
     ),
     "control.restored": EventInfo("The peer answers control calls again."),
+    "database.copied": EventInfo(
+        "The user database is not the one that this node had open last: it is a copy, or what the"
+        " node remembers of it is gone.",
+        "If nobody put a copy there, find out who changed node.state_dir; the database got a new"
+        " identity and is compared with that of the peer.",
+        "warning",
+    ),
     "database.failed": EventInfo(
         "The database of this node cannot be used; after the delay the node fails over.",
         "Repair the database as the record says; srmd notices by itself.",
         "error",
+    ),
+    "database.lost": EventInfo(
+        "The user database is new and empty, though this node had one: its file was gone or empty.",
+        "Check the disk; the users come from the peer, or from a copy that you put back.",
+        "warning",
     ),
     "database.repaired": EventInfo("The database of this node can be used again."),
     "failover.completed": EventInfo(
@@ -223,6 +235,13 @@ EVENTS: dict[str, EventInfo] = {
         "Somebody connected to the control port without the TLS that is expected.",
         "If it was your peer or your command, compare [tls] on both nodes, or name the CA by --ca.",
         "warning",
+    ),
+    "users.agree": EventInfo("The user databases of both nodes hold the same users again."),
+    "users.differ": EventInfo(
+        "The user databases of both nodes do not hold the same users, though neither changes.",
+        "All users of the peer are read again; if users.agree does not follow, check peer.control"
+        " and the logs of both nodes.",
+        "error",
     ),
     "users.imported": EventInfo("Users were imported into the database."),
     "users.moved": EventInfo("The users live where the operation wanted them."),

@@ -813,6 +813,15 @@ Cisco XCP Router  STARTED  はい
     )
 
 
+def test_databases_that_differ_are_shown_in_both_languages() -> None:
+    shown = status(NORMAL, NORMAL)
+    shown["database"].update(agrees_with_peer=None, users_count=5, peer_users_count=4)
+    assert "differ" not in page(shown)
+    shown["database"]["agrees_with_peer"] = False
+    assert "The user databases differ: node a holds 5 users and node b 4" in page(shown)
+    assert "ユーザ データベースの不一致: ノード a のユーザは 5 人" in page(shown, "ja")
+
+
 def test_every_word_of_the_status_has_its_japanese() -> None:
     """Pages that show everything there is to show: a word without translation is a KeyError."""
     unheard = status(NORMAL, SILENT, ha=False)
@@ -825,6 +834,7 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     deaf["peer"].update(hears_us=False, control_reachable=False, control_error="refused")
     ends = ({"whose": "node", "at": "x", "days_left": days} for days in (40, 3, -1))
     deaf["tls"] = {"refused": 0, "certificates": list(ends)}
+    deaf["database"].update(agrees_with_peer=False, users_count=5, peer_users_count=4)
     unknown = status(NORMAL, NORMAL)
     unknown["peer"].update(silent_s=None)
     never = status(NORMAL, NORMAL)

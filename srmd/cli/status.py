@@ -59,6 +59,11 @@ JAPANESE = {
     "Certificate": "証明書",
     "of {whose} ends {at}, in {days:.0f} days": "{whose}: {at} に失効 (残り {days:.0f} 日)",
     "of {whose} ended {at}": "{whose}: {at} に失効済み",
+    "The user databases differ": "ユーザ データベースの不一致",
+    "node {node} holds {count} users and node {peer} {peer_count}, or they differ in a "
+    "user. All users are being read again. If this stays, check the control channel.": "ノード "
+    "{node} のユーザは {count} 人、ノード {peer} のユーザは {peer_count} 人です (人数が同じ場合は"
+    "ユーザの内容が異なります)。全ユーザを読み直しています。解消しない場合は、制御通信を確認します。",
     "Does not match the peer": "ピアと一致しない設定",
     "Notice": "注意",
     "Possible now: {actions}": "実行できる操作: {actions}",
@@ -200,7 +205,7 @@ class _Page:
             labelled(self._say("Notice"), notice[self._language])
             for notice in self._status.get("notices", ())
         ]
-        lines += self._control()
+        lines += self._control() + self._databases()
         can = [
             f"srmd {action['action']} {action.get('node') or ''}".rstrip()
             for action in self._status.get("actions", ())
@@ -229,6 +234,21 @@ class _Page:
             text = self._say(words, whose=whose, at=at, days=days)
             lines.append(labelled(self._say("Certificate"), text))
         return lines
+
+    def _databases(self) -> list[str]:
+        """Whether they hold different users."""
+        database = self._status.get("database") or {}
+        if database.get("agrees_with_peer") is not False:
+            return []
+        text = self._say(
+            "node {node} holds {count} users and node {peer} {peer_count}, or they differ in a "
+            "user. All users are being read again. If this stays, check the control channel.",
+            node=self._status["local"]["node"],
+            count=database.get("users_count"),
+            peer=self._status["peer"]["node"],
+            peer_count=database.get("peer_users_count"),
+        )
+        return [labelled(self._say("The user databases differ"), text)]
 
     def _row_name(self, row: Mapping[str, Any]) -> str:
         if row.get("row"):

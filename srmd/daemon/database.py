@@ -23,10 +23,9 @@ from srmd.core.services import (
     ServiceStatus,
 )
 from srmd.node.users import Picture, picture_of
-from srmd.store.database import DatabaseDown, DatabaseFault, UserDatabase
-from srmd.store.sqlite import SqliteUserDatabase
+from srmd.store.database import DatabaseDown, DatabaseFault, Opened, UserDatabase
+from srmd.store.sqlite import DATABASE_FILE, SqliteUserDatabase
 
-FILE = "users.sqlite3"
 CALL_LIMIT_S = 10.0
 """How long a use of the database may take; an import of 75,000 users takes about two seconds."""
 
@@ -36,7 +35,8 @@ T = TypeVar("T")
 class Database:
     """The user database of a node, as a service that can fail.
 
-    `on_change` is called when the service's state changes, and `on_picture` when its content does.
+    `on_change` is called when the service's state changes, `on_picture` when its content does, and
+    `on_replaced` when it turns out not to be the database that this node had open last.
     """
 
     def __init__(
@@ -46,14 +46,19 @@ class Database:
         check_interval_s: float,
         on_change: Callable[[ServiceStatus], None],
         on_picture: Callable[[], None],
+        *,
+        on_replaced: Callable[[Opened], None] = lambda _opened: None,
     ) -> None:
-        self._path = state_dir / FILE
+        self._path = state_dir / DATABASE_FILE
         self._nodes = nodes
         self._check_interval_s = check_interval_s
         self._on_change = on_change
         self._on_picture = on_picture
+        self._on_replaced = on_replaced
+        self._told_of = ""
+        """The identity of the database of which `on_replaced` was told."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._database: UserDatabase | None = None
+        self._database: SqliteUserDatabase | None = None
         self._moves_fail = False
         self._held = False
         self._order = asyncio.Lock()
@@ -182,7 +187,10 @@ class Database:
         read while users cannot be moved.  Raises DatabaseDown."""
         database = self._database
         await self.use(lambda database: database.check())
-        if self._database is database:
+        if self._database is database and database is not None:
+            if database.opened is not Opened.SAME and database.db_id != self._told_of:
+                self._told_of = database.db_id
+                self._on_replaced(database.opened)
             self._show(ServiceState.STARTED, "")
 
     async def _close(self) -> None:

@@ -88,6 +88,7 @@ from srmd.store.database import (
     AssignmentMode,
     BadImport,
     DatabaseDown,
+    Opened,
     UnknownUser,
     UserDatabase,
     UserDatabaseError,
@@ -145,6 +146,7 @@ class ServerNode:
             config.users.database_check_interval_s,
             self._service_changed,
             self._picture_changed,
+            on_replaced=self._database_replaced,
         )
         services = config.services
         self.supervisor = Supervisor(
@@ -418,6 +420,10 @@ class ServerNode:
         elif changed.state is ServiceState.STOPPED and self._database_was_ok is not False:
             self.log.error("database.failed", note=changed.note)
             self._database_was_ok = False
+
+    def _database_replaced(self, opened: Opened) -> None:
+        event = "database.lost" if opened is Opened.LOST else "database.copied"
+        self.log.warning(event, db_id=self.database.picture.db_id)
 
     def _picture_changed(self) -> None:
         if self.srm is not None:

@@ -21,6 +21,7 @@ from srmd.config import Config
 from srmd.daemon.database import Database
 from srmd.daemon.tls import Tls
 from srmd.http_failures import in_words
+from srmd.node.agreement import Agreement
 from srmd.node.calling import Answer, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
@@ -147,6 +148,11 @@ class Peer:
 
     # -------------------------------------------------------------------- replication
 
+    @property
+    def agreement(self) -> Agreement:
+        """Whether both databases hold the same users."""
+        return self._replication.agreement
+
     def compare(self, summary: Summary) -> None:
         """The peer's summary: replicate if its database knows something that ours does not."""
         if self._replication.compare(summary, self._database.picture):
@@ -191,7 +197,8 @@ class Peer:
         """Read the peer's change feed from where we stopped to its end."""
         assert self._replication.summary is not None, "a pull is due only when there is one"
         db_id = self._replication.summary.db_id
-        changed = 0
+        agreed, changed = self.agreement.agrees, 0
+        await self._database.use(lambda database: self._replication.begin_pull(database, db_id))
         for _ in range(PAGES_MAX):
             since = await self._database.use(lambda database: database.peer_cursor(db_id))
             page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, PAGE_ROWS))
@@ -203,6 +210,20 @@ class Peer:
                 break
         if changed:
             self._log.info("users.replicated", changed_count=changed, db_id=db_id)
+        self._log_agreement(agreed)
+        if self.agreement.whole_due:
+            self._replication_due.set()
+
+    def _log_agreement(self, before: bool | None) -> None:
+        agreement, ours = self.agreement, self._database.picture.content
+        if agreement.agrees is False and before is not False and agreement.theirs is not None:
+            self._log.error(
+                "users.differ",
+                users_count=ours.users_count,
+                peer_users_count=agreement.theirs.users_count,
+            )
+        elif agreement.agrees is True and before is False:
+            self._log.info("users.agree", users_count=ours.users_count)
 
     # -------------------------------------------------------------------- one call
 

@@ -146,6 +146,17 @@ SCHEMAS: dict[str, Schema] = {
                     "db_id": NAME_OR_UNKNOWN,
                     "users_revision": COUNT_OR_UNKNOWN,
                     "placement_op": COUNT_OR_UNKNOWN,
+                    "users_count": COUNT_OR_UNKNOWN,
+                    "digest": {
+                        "type": ["string", "null"],
+                        "description": "Equal where all users are; null: not known.",
+                    },
+                    "agrees_with_peer": {
+                        "type": ["boolean", "null"],
+                        "description": "Both databases hold the same users; null: not compared"
+                        " since something changed, or the peer is not heard.",
+                    },
+                    "peer_users_count": COUNT_OR_UNKNOWN,
                 }
             ),
             "users": {

@@ -53,6 +53,7 @@ def status(node: ServerNode) -> dict[str, Any]:
             "state": node.database.status.state.value,
             "note": node.database.status.note,
             **_content(node.database.picture),
+            **_agreement(node),
         },
         "users": _users(node),
         "handbook": {
@@ -153,6 +154,20 @@ def _content(picture: Picture) -> dict[str, Any]:
         "db_id": picture.db_id if known else None,
         "users_revision": picture.revision if known else None,
         "placement_op": picture.placement_op if known else None,
+        "users_count": picture.content.users_count if known else None,
+        "digest": f"{picture.content.digest:016x}" if known else None,
+    }
+
+
+def _agreement(node: ServerNode) -> dict[str, Any]:
+    """Whether the peer's database holds the same users."""
+    srm = node.srm
+    heard = srm is not None and srm.heartbeat.presence().heard
+    agreement = srm.peer.agreement if srm is not None and heard else None
+    theirs = agreement.theirs if agreement is not None else None
+    return {
+        "agrees_with_peer": agreement.agrees if agreement is not None else None,
+        "peer_users_count": theirs.users_count if theirs is not None else None,
     }
 
 

@@ -6,8 +6,9 @@ whereupon it is tried again.
 
 from __future__ import annotations
 
+from srmd.node.agreement import Agreement
 from srmd.node.users import Picture
-from srmd.store.database import Placement, UserDatabase
+from srmd.store.database import Content, Placement, UserDatabase
 from srmd.store.database import UserRow as StoredUser
 from srmd.wire import control as messages
 from srmd.wire.heartbeat import Summary
@@ -29,6 +30,7 @@ class Replication:
         """The peer may not know our placement."""
         self.summary: Summary | None = None
         """The peer's newest."""
+        self.agreement = Agreement()
         self._pulled = ("", "", -1)
         """Which database of ours has read which of the peer's, up to which revision: all that the
         peer has must be read again when either of them is a new one."""
@@ -38,18 +40,27 @@ class Replication:
         self.summary = summary
         if summary.placement_op < ours.placement_op:
             self.push_due = True
+        self.agreement.beat(summary, ours)
         return self.push_due or self.pull_due(ours)
 
     def pull_due(self, ours: Picture) -> bool:
-        """The peer has rows that we have not read."""
+        """The peer has rows that we have not read, or is to be compared with."""
         theirs = self.summary
         if theirs is None or not theirs.db_id:
             return False
-        return self._pulled != (ours.db_id, theirs.db_id, theirs.users_revision)
+        news = self._pulled != (ours.db_id, theirs.db_id, theirs.users_revision)
+        return news or self.agreement.due or self.agreement.whole_due
+
+    def begin_pull(self, database: UserDatabase, db_id: str) -> None:
+        """From where we stopped, or from the beginning.  Raises UserDatabaseError."""
+        if self.agreement.whole_due:
+            database.set_peer_cursor(db_id, 0)
+            self.agreement.whole_due = False
 
     def pulled(self, page: messages.UsersPage, ours: Picture) -> None:
         """The last page of the peer's feed was applied."""
         self._pulled = (ours.db_id, page.db_id, page.revision)
+        self.agreement.compared(Content(page.users_count, page.digest), ours)
 
 
 def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | None:
@@ -86,7 +97,10 @@ def page_of(database: UserDatabase, asked: messages.UsersRequest) -> messages.Us
         messages.UserRow(row.user_id, row.home, row.stamp, row.origin, row.deleted)
         for row in page.rows
     )
-    return messages.UsersPage(asked.op, page.db_id, page.revision, rows, page.more)
+    content = page.content
+    return messages.UsersPage(
+        asked.op, page.db_id, page.revision, rows, page.more, content.users_count, content.digest
+    )
 
 
 def apply_page(database: UserDatabase, page: messages.UsersPage) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from srmd.core.effects import MoveUsers
 from srmd.core.node import Node, Serving, serving
 from srmd.core.states import Destination
-from srmd.store.database import Counts, LowerOp, Placement, UserDatabase
+from srmd.store.database import EMPTY, Content, Counts, LowerOp, Placement, UserDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Picture:
     """(home, serving) for each home node of the group."""
     assigned: tuple[tuple[str, int], ...] = ()
     unassigned: int = 0
+    content: Content = EMPTY
     placements: tuple[Placement, ...] = ()
 
     @property
@@ -47,6 +48,7 @@ def picture_of(database: UserDatabase, nodes: tuple[str, str]) -> Picture:
         serving=tuple((home, placed.get(home, home)) for home in nodes),
         assigned=tuple((home, counts.assigned.get(home, 0)) for home in nodes),
         unassigned=counts.unassigned,
+        content=database.content(),
         placements=placements,
     )
 

@@ -95,6 +95,17 @@ class LowerOp(UserDatabaseError):
         self.held = held
 
 
+class Opened(Enum):
+    """What a database turned out to be when it was opened."""
+
+    SAME = "same"
+    """The one that this node had open last, or its first one."""
+    COPY = "copy"
+    """Another one: a copy that was put back, or what the node remembered of it is gone."""
+    LOST = "lost"
+    """A new one, though this node had one: the file was gone, or empty."""
+
+
 class BadRequest(UserDatabaseError):
     """An argument that makes no sense; the message names it, its value and what would be right."""
 
@@ -205,6 +216,22 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What a database holds, in short: two that hold the same rows have the same content."""
+
+    users_count: int
+    """Live users."""
+    digest: int
+    """Over all rows, removed users among them; their order and revisions do not matter."""
+
+    def __str__(self) -> str:
+        return f"{self.users_count} users, digest {self.digest:016x}"
+
+
+EMPTY = Content(users_count=0, digest=0)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A stretch of a change feed.  Once applied, read on after `revision` of database `db_id`."""
 
@@ -212,6 +239,8 @@ class Page:
     revision: int
     rows: tuple[UserRow, ...]
     more: bool
+    content: Content
+    """Of the whole database, at the moment of this page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +388,10 @@ class UserDatabase(Protocol):
 
     def revision(self) -> int:
         """Of the newest change.  A peer whose cursor is lower has something to read."""
+        ...
+
+    def content(self) -> Content:
+        """To be compared with the peer's.  In constant time."""
         ...
 
     def changes(self, since_revision: int, limit: int = PAGE_ROWS_MAX) -> Page:

@@ -16,6 +16,7 @@ from srmd.store.database import (
     PAGE_ROWS_MAX,
     UNASSIGNED,
     AssignmentMode,
+    Content,
     Counts,
     DatabaseDown,
     DatabaseFault,
@@ -35,6 +36,8 @@ class MemoryUserDatabase:
     """Implements `UserDatabase`.  What it holds lives as long as the object."""
 
     def __init__(self, db_id: str = "memory") -> None:
+        self.epoch = ""
+        """In which it was opened last; see `epochs`."""
         self._db_id = db_id
         self._rows: dict[str, UserRow] = {}
         self._changed: dict[str, int] = {}
@@ -43,6 +46,7 @@ class MemoryUserDatabase:
         self._placements: dict[str, Placement] = {}
         self._clock = 0
         self._revision = 0
+        self._digest = 0
         self._cursor: tuple[str, int] = ("", 0)
         self._closed = False
         self._injected = InjectedFaults()
@@ -50,6 +54,14 @@ class MemoryUserDatabase:
     @property
     def db_id(self) -> str:
         return self._db_id
+
+    def renamed(self, db_id: str) -> None:
+        """It is a copy: a database of its own from now on."""
+        self._db_id = db_id
+
+    def put_back(self, copy: MemoryUserDatabase) -> None:
+        """All that it holds is replaced, under whoever has it open."""
+        self.__dict__.update(copy.__dict__)
 
     def check(self) -> None:
         self._guard()
@@ -194,6 +206,10 @@ class MemoryUserDatabase:
         self._guard()
         return self._revision
 
+    def content(self) -> Content:
+        self._guard()
+        return Content(sum(self._counts.values()), self._digest)
+
     def changes(self, since_revision: int, limit: int = PAGE_ROWS_MAX) -> Page:
         limit = rules.check_limit(limit, PAGE_ROWS_MAX)
         rules.check_counter("since_revision", since_revision)
@@ -206,6 +222,7 @@ class MemoryUserDatabase:
             revision=page[-1][1] if page else self._revision,
             rows=tuple(self._rows[user_id] for user_id, _ in page),
             more=len(newer) > limit,
+            content=self.content(),
         )
 
     def apply(self, rows: Sequence[UserRow]) -> int:
@@ -271,6 +288,7 @@ class MemoryUserDatabase:
 
     def _put(self, row: UserRow) -> None:
         held = self._rows.get(row.user_id)
+        self._digest = rules.changed_digest(self._digest, [(held, row)])
         if held is not None and not held.deleted:
             self._counts[held.home] -= 1
         if not row.deleted:

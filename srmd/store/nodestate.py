@@ -21,11 +21,13 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 from srmd.core.states import OWN_STATES, Reason, State
+from srmd.store import durable
 
 NODE_FILE = "node.json"
 LOCK_FILE = "lock"
@@ -135,19 +137,7 @@ def save(path: Path, memory: NodeMemory) -> None:
     encoded = _encode(memory)
     if len(encoded) > FILE_BYTES_MAX:
         raise ValueError(f"{path}: a memory of {len(encoded)} bytes (at most {FILE_BYTES_MAX})")
-    fresh = path.with_name(path.name + ".tmp")
-    try:
-        with open(fresh, "wb", opener=_private) as file:
-            file.write(encoded)
-            file.flush()
-            os.fsync(file.fileno())
-        _keep_previous(path)
-        fresh.replace(path)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-    _sync_directory(path.parent)
+    durable.write(path, encoded, before=partial(_keep_previous, path))
 
 
 def previous_of(path: Path) -> Path:
@@ -331,15 +321,3 @@ def _keep_previous(path: Path) -> None:
         second.unlink()
     second.hardlink_to(path)
     second.replace(previous_of(path))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

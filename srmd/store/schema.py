@@ -95,7 +95,13 @@ _COUNTS = (
     """,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_USERS_AND_PLACEMENT, _COUNTS)
+# A copy is told by its epoch (`epochs.py`), no more by its inode, which file systems use again.
+_EPOCH_AND_DIGEST = (
+    "DELETE FROM meta WHERE key = 'inode'",
+    "INSERT INTO meta VALUES ('epoch', ''), ('digest', 0)",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_USERS_AND_PLACEMENT, _COUNTS, _EPOCH_AND_DIGEST)
 """Step n brings a database of version n to version n + 1."""
 
 VERSION = len(STEPS)

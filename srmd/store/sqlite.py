@@ -25,12 +25,14 @@ from srmd.store.database import (
     LIST_ROWS_MAX,
     PAGE_ROWS_MAX,
     AssignmentMode,
+    Content,
     Counts,
     DatabaseDown,
     DatabaseFault,
     Imported,
     InjectedFaults,
     LowerOp,
+    Opened,
     Page,
     Placement,
     UnknownUser,
@@ -38,6 +40,7 @@ from srmd.store.database import (
     UserPage,
     UserRow,
 )
+from srmd.store.epochs import EPOCH_FILE, Epochs
 from srmd.store.schema import APPLICATION_ID, STEPS, VERSION
 
 DATABASE_FILE = "users.sqlite3"
@@ -114,10 +117,13 @@ _PUT_PLACEMENT = """
 class SqliteUserDatabase:
     """Implements `UserDatabase`.  Made by `open`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, db_id: str) -> None:
+    def __init__(self, path: Path) -> None:
+        """Raises what `_explained` knows."""
         self.path = path
-        self._connection = connection
-        self._db_id = db_id
+        self.opened = Opened.SAME
+        """What the file turned out to be when it was opened last."""
+        self._epochs = Epochs(path.with_name(EPOCH_FILE))
+        self._connection, self._db_id = self._open_prepared(known_file=True)
         self._file = _identity(path)
         self._closed = False
         self._lost: DatabaseDown | None = None
@@ -133,8 +139,7 @@ class SqliteUserDatabase:
         with _explained(path):
             if not path.exists():
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection, db_id = _open_prepared(path)
-            return cls(path, connection, db_id)
+            return cls(path)
 
     @property
     def db_id(self) -> str:
@@ -281,6 +286,10 @@ class SqliteUserDatabase:
             found = db.execute(_LIST, wanted).fetchall()
         return UserPage(tuple(User(*row) for row in found[:limit]), more=len(found) > limit)
 
+    def content(self) -> Content:
+        with self._reading() as db:
+            return _content(db)
+
     def revision(self) -> int:
         with self._reading() as db:
             return _meta(db, "users_revision")
@@ -295,12 +304,14 @@ class SqliteUserDatabase:
                 "WHERE revision > ? ORDER BY revision LIMIT ?",
                 (since_revision if since_revision <= newest else 0, limit + 1),
             ).fetchall()
+            content = _content(db)
         page = found[:limit]
         return Page(
             self._db_id,
             revision=page[-1][0] if page else newest,
             rows=tuple(_row(*columns) for _, *columns in page),
             more=len(found) > limit,
+            content=content,
         )
 
     def apply(self, rows: Sequence[UserRow]) -> int:
@@ -385,9 +396,60 @@ class SqliteUserDatabase:
     def _open_anew(self) -> None:
         with suppress(sqlite3.Error):
             self._connection.close()
-        self._connection, self._db_id = _open_prepared(self.path)
-        self._file = _identity(self.path)
+        found = _identity(self.path)
+        self._connection, self._db_id = self._open_prepared(known_file=found == self._file)
+        self._file = found
         self._lost = None
+
+    def _open_prepared(self, *, known_file: bool) -> tuple[sqlite3.Connection, str]:
+        """A connection to a database of our schema, whole and known to be at this place; its db_id.
+
+        `known_file`: not if the file has changed since we opened it.
+        """
+        connection = _connect(self.path)
+        try:
+            return connection, self._prepare(connection, known_file=known_file)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _prepare(self, db: sqlite3.Connection, *, known_file: bool) -> str:
+        _must_be_ours(db, self.path)
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise _down(
+                DatabaseFault.IO_ERROR, self.path, "its file system allows no write-ahead log"
+            )
+        db.execute("BEGIN IMMEDIATE")
+        fresh = _migrate(db)
+        epoch = self._begin_epoch(db, fresh=fresh, known_file=known_file)
+        _set_meta(db, "digest", _whole_digest(db))
+        db.execute("COMMIT")
+        self._epochs.begun(epoch)
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _down(DatabaseFault.DAMAGED, self.path, str(found))
+        (db_id,) = db.execute("SELECT value FROM meta WHERE key = 'db_id'").fetchone()
+        return str(db_id)
+
+    def _begin_epoch(self, db: sqlite3.Connection, *, fresh: bool, known_file: bool) -> str:
+        """The epoch of this opening; a copy gets a db_id of its own.
+
+        A copy put in the place of a lost original would give out revisions and stamps a second
+        time, and the peer would not read them.
+        """
+        known = self._epochs.known()
+        (found,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        if found in known and known_file:
+            self.opened = Opened.SAME
+        else:
+            self.opened = Opened.LOST if fresh else Opened.COPY
+            db.execute("UPDATE meta SET value = ? WHERE key = 'db_id'", (token_hex(16),))
+        # Until the commit the database stays in the epoch that it was found in; where that is not
+        # known it must stay unknown, should we end before.
+        epoch = self._epochs.begin(found if found in known else known[0])
+        db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (epoch,))
+        return epoch
 
     def _write(
         self,
@@ -404,11 +466,14 @@ class SqliteUserDatabase:
 
     def _put(self, db: sqlite3.Connection, rows: Iterable[UserRow]) -> int:
         first = _meta(db, "users_revision") + 1
+        rows = list(rows)
         numbered = [
             (row.user_id, row.home, row.stamp, row.origin, row.deleted, revision)
             for revision, row in enumerate(rows, start=first)
         ]
         if numbered:
+            before = ((_stored(db, row.user_id), row) for row in rows)
+            _set_meta(db, "digest", rules.changed_digest(_meta(db, "digest"), before))
             db.executemany(_PUT_USER, numbered)
             newest = max(stamp for _, _, stamp, *_ in numbered)
             _set_meta(db, "clock", max(_meta(db, "clock"), newest))
@@ -433,31 +498,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _open_prepared(path: Path) -> tuple[sqlite3.Connection, str]:
-    """A connection to a database of our schema, whole and known to be at this place; its db_id."""
-    connection = _connect(path)
-    try:
-        return connection, _prepare(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> str:
-    _must_be_ours(db, path)
-    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise _down(DatabaseFault.IO_ERROR, path, "its file system allows no write-ahead log")
-    db.execute("BEGIN IMMEDIATE")
-    _migrate(db)
-    db_id = _own_identity(db, path)
-    db.execute("COMMIT")
-    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise _down(DatabaseFault.DAMAGED, path, str(found))
-    return db_id
-
-
 def _must_be_ours(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
@@ -468,30 +508,17 @@ def _must_be_ours(db: sqlite3.Connection, path: Path) -> None:
         raise _down(DatabaseFault.NEWER, path, f"schema {version}, this srmd knows {VERSION}")
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def _migrate(db: sqlite3.Connection) -> bool:
+    """Bring it to our schema; whether there was nothing before."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
-        return
+        return False
     for step in STEPS[version:]:
         for statement in step:
             db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _own_identity(db: sqlite3.Connection, path: Path) -> str:
-    """The db_id; a new one when this file is a copy.
-
-    A copy put in the place of a lost original would give out revisions and stamps a second time,
-    and the peer would not read them.  It is told by its inode.
-    """
-    inode, _ = _identity(path)
-    if _meta(db, "inode") != inode:
-        if _meta(db, "inode") != 0:
-            db.execute("UPDATE meta SET value = ? WHERE key = 'db_id'", (token_hex(16),))
-        _set_meta(db, "inode", inode)
-    (db_id,) = db.execute("SELECT value FROM meta WHERE key = 'db_id'").fetchone()
-    return str(db_id)
+    return int(version) == 0
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -543,6 +570,16 @@ def _counts(db: sqlite3.Connection) -> Counts:
     rows = dict(db.execute("SELECT home, users FROM assigned WHERE users > 0 ORDER BY home"))
     unassigned = rows.pop("", 0)
     return Counts(rows, unassigned, unassigned + sum(rows.values()))
+
+
+def _content(db: sqlite3.Connection) -> Content:
+    return Content(_counts(db).total, _meta(db, "digest"))
+
+
+def _whole_digest(db: sqlite3.Connection) -> int:
+    """Of all rows afresh: a person may have edited them."""
+    rows = db.execute("SELECT user_id, home, stamp, origin, deleted FROM users")
+    return rules.changed_digest(0, ((None, _row(*columns)) for columns in rows))
 
 
 def _homes(db: sqlite3.Connection) -> dict[str, str | None]:

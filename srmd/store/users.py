@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from hashlib import blake2b
 
 from srmd.store.database import (
     COUNTER_MAX,
@@ -25,6 +26,7 @@ USER_ID_CHARS_MAX = 128
 NODE_CHARS_MAX = 128
 SHOWN_CHARS_MAX = 80
 NUMBER_DIGITS = 5
+DIGEST_BYTES = 8
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@+-]+")
 _NODE = re.compile(r"[^\x00-\x20,\"\x7f\ud800-\udfff]+")
@@ -88,6 +90,21 @@ def check_rows(rows: Sequence[UserRow]) -> None:
             check_node(row.home)
         check_node(row.origin)
         check_counter(f"rows: stamp of {row.user_id}", row.stamp)
+
+
+def changed_digest(digest: int, changes: Iterable[tuple[UserRow | None, UserRow]]) -> int:
+    """The digest of a database in which each row took the place of the one before it.
+
+    A sum, so that the order of rows does not matter, and a change costs one row.
+    """
+    for before, after in changes:
+        digest += _row_digest(after) - (0 if before is None else _row_digest(before))
+    return digest % COUNTER_MAX
+
+
+def _row_digest(row: UserRow) -> int:
+    text = f"{row.user_id}\0{row.home or ''}\0{row.stamp}\0{row.origin}\0{row.deleted:d}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=DIGEST_BYTES).digest())
 
 
 def check_placements(rows: Iterable[Placement]) -> None:

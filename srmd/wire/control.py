@@ -111,6 +111,10 @@ class UsersPage:
     revision: int
     rows: Annotated[tuple[UserRow, ...], Span(0, MAX_PAGE_ROWS)]
     more: bool
+    users_count: int
+    """Of the whole database: live users."""
+    digest: int
+    """Of the whole database: equal where all rows are."""
 
 
 @dataclass(frozen=True, slots=True)

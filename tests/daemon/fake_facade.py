@@ -59,7 +59,16 @@ STATUS: dict[str, Any] = {
         "hears_us": False,
     },
     "services": SERVICES,
-    "database": {"state": "STARTED", "db_id": "5e1f", "users_revision": 2, "placement_op": 7},
+    "database": {
+        "state": "STARTED",
+        "db_id": "5e1f",
+        "users_revision": 2,
+        "placement_op": 7,
+        "users_count": 501,
+        "digest": "00000000000000ff",
+        "agrees_with_peer": True,
+        "peer_users_count": 501,
+    },
     "users": {
         "assigned": {"a": 250, "b": 250},
         "served": {"a": 0, "b": 500},

@@ -13,9 +13,9 @@ import pytest
 
 from srmd.core.services import COMMANDED_OUT_OF_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon import database as database_module
-from srmd.daemon.database import FILE, Database
+from srmd.daemon.database import Database
 from srmd.store.database import AssignmentMode, DatabaseDown, DatabaseFault, UserDatabase
-from srmd.store.sqlite import SqliteUserDatabase
+from srmd.store.sqlite import DATABASE_FILE, SqliteUserDatabase
 
 NODES = ("a", "b")
 BOUND_S = 10.0
@@ -25,7 +25,7 @@ class Watched:
     """A database, and all that it told."""
 
     def __init__(self, folder: Path) -> None:
-        self.file = folder / FILE
+        self.file = folder / DATABASE_FILE
         self.changes: list[ServiceStatus] = []
         self.pictures_count = 0
         self.database = Database(folder, NODES, 0.01, self.changes.append, self._pictured)
@@ -203,5 +203,5 @@ async def test_a_file_of_another_program_is_refused_and_named(tmp_path: Path) ->
     with pytest.raises(DatabaseDown):
         await made.database.start()
     assert made.database.status.state is ServiceState.STOPPED
-    assert FILE in made.database.status.note
+    assert DATABASE_FILE in made.database.status.note
     await made.database.close()

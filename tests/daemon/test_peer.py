@@ -18,6 +18,8 @@ from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
 from srmd.daemon.notify import Notify
 from srmd.daemon.peer import CallFailed, Peer
+from srmd.lab.real.files import do
+from srmd.lab.scenario.verbs import FileAction, Files
 from srmd.log import Log
 from srmd.log import start as start_log
 from srmd.node.replication import PAGE_ROWS
@@ -165,6 +167,40 @@ async def test_users_of_both_nodes_reach_both_nodes(halves: tuple[Half, Half]) -
     found = await users_of(a)
     assert found == await users_of(b)
     assert len(found) == 6
+
+
+async def test_a_database_that_was_set_back_in_place_is_found_to_differ_and_read_again(
+    halves: tuple[Half, Half],
+) -> None:
+    """Its revisions come a second time: the peer would not read them.  No opening saw it."""
+    a, b = halves
+
+    async def add(prefix: str, count: int) -> None:
+        await a.database.use(
+            lambda database: database.generate(
+                count, nodes=NODES, mode=AssignmentMode.BALANCED, prefix=prefix
+            )
+        )
+
+    state = a.node.config.node.state_dir
+    await add("old", 10)
+    do(FileAction.COPY, Files.DATABASE, state, state.with_name("copies"))
+    await add("lost", 10)
+    await beats(a, b)
+    do(FileAction.RESTORE, Files.DATABASE, state, state.with_name("copies"))
+    await add("new", 10)
+    await beats(a, b)
+    assert len(await users_of(b)) == 20, "b has read these revisions before, with other users"
+
+    def agree() -> bool:
+        a.peer.compare(b.summary())
+        b.peer.compare(a.summary())
+        return a.peer.agreement.agrees is True and b.peer.agreement.agrees is True
+
+    await until(agree)
+    found = await users_of(a)
+    assert found == await users_of(b)
+    assert len(found) == 30, "no user is lost: b had those that a had lost"
 
 
 async def test_a_separation_is_reconciled_and_no_user_is_lost(halves: tuple[Half, Half]) -> None:

@@ -136,7 +136,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         CommandMessage("o", Action.FAILOVER, "a"),
         PlacementMessage("o", (PlacementRow("a", "b", 7, "a"),)),
         UsersRequest("o", "d", 0, 100),
-        UsersPage("o", "d", 9, (UserRow("alice", "a", 1, "d", False),), False),
+        UsersPage("o", "d", 9, (UserRow("alice", "a", 1, "d", False),), False, 1, 2**61),
         Accepted("o", ""),
         Refused("o", "no", "Normal"),
     )

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -349,6 +350,48 @@ def test_a_broken_invariant_fails_wherever_the_story_is(
     result = played(stage, dataclasses.replace(step, check=None), step, invariants=(invariant,))
     assert result.verdict is Verdict.FAILED
     assert f"broken: {invariant.value}" in result.why
+
+
+def holding(a: str, b: str, **changes: Any) -> Views:
+    """Both at home, with these contents of their databases."""
+    return {
+        node: dataclasses.replace(HOME, content=content, **changes)
+        for node, content in ((A, a), (B, b))
+    }
+
+
+UNLIKE, ALIKE = holding("10 users", "9 users"), holding("10 users", "10 users")
+AGREE_WITHIN_S = 30.0
+"""initialization_keep_alive_timeout + 20 * keep_alive_interval, of TIMERS."""
+
+
+@pytest.mark.parametrize(
+    "plan,broken",
+    [
+        (from_then(2.0, UNLIKE), True),
+        (lambda now_s: ALIKE if now_s % 25 < 1 else UNLIKE, False),
+        (from_then(2.0, holding("10 users", "9 users", control_fails=True)), False),
+        (from_then(2.0, holding("10 users", "9 users", half=IDLE)), False),
+    ],
+)
+def test_databases_that_stay_unlike_in_row_1_break_an_invariant(
+    plan: Callable[[float], Views], broken: bool
+) -> None:
+    """Not while users are on their way, nor while the control channel fails, nor in other rows."""
+    step = Step(1, check=Stays(Picture(), duration(f"{2 * AGREE_WITHIN_S:g}s")))
+    result = played(FakeStage(plan), step, invariants=(Invariant.USERS_AGREE,))
+    assert ("broken: users_agree" in result.why) is broken, result.why
+
+
+def test_a_story_does_not_end_while_the_databases_differ() -> None:
+    @dataclasses.dataclass
+    class Unlike(FakeStage):
+        def look(self) -> Look:
+            return dataclasses.replace(super().look(), views=UNLIKE)
+
+    result = played(Unlike(), invariants=())
+    assert result.verdict is Verdict.FAILED
+    assert "a holds 10 users | b holds 9 users" in result.why
 
 
 def test_a_look_that_mixes_two_moments_is_no_proof_of_two_backups() -> None:

@@ -44,11 +44,15 @@ def test_the_feed_comes_in_pages_oldest_change_first(database: UserDatabase) -> 
         revision=3,
         rows=(UserRow("y", "a", 1, database.db_id), UserRow("z", "b", 1, database.db_id)),
         more=True,
+        content=database.content(),
     )
+    assert first.content.users_count == 2
     rest = database.changes(first.revision, limit=2)
     assert rest.rows == (UserRow("x", None, 2, database.db_id, deleted=True),)
     assert (rest.revision, rest.more) == (database.revision(), False)
-    assert database.changes(rest.revision) == Page(database.db_id, rest.revision, (), more=False)
+    assert database.changes(rest.revision) == Page(
+        database.db_id, rest.revision, (), more=False, content=database.content()
+    )
 
 
 def test_a_cursor_beyond_the_newest_change_starts_the_feed_anew(database: UserDatabase) -> None:
@@ -167,6 +171,7 @@ def exchange(pair: tuple[UserDatabase, UserDatabase], actions: list[tuple[str, .
     pull(pair[0], pair[1])
     assert everything(pair[0]) == everything(pair[1])
     assert pair[0].counts() == pair[1].counts()
+    assert pair[0].content() == pair[1].content()
     alive = {user.user_id for user in pair[0].users().users}
     assert expected - removed <= alive, "a user is lost"
     assert alive <= expected

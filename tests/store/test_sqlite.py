@@ -17,10 +17,12 @@ from srmd.store.database import (
     Counts,
     DatabaseDown,
     DatabaseFault,
+    Opened,
     Placement,
     User,
     UserDatabase,
 )
+from srmd.store.epochs import EPOCH_FILE, Epochs
 from srmd.store.schema import APPLICATION_ID, STEPS, VERSION
 from srmd.store.sqlite import DATABASE_FILE, SqliteUserDatabase
 
@@ -129,6 +131,101 @@ def test_a_copy_put_in_its_place_is_noticed_then_used_as_a_database_of_its_own(
     assert database.counts().total == 4
     assert database.db_id != old
     assert len(database.changes(0).rows) == 4
+
+
+def opened(path: Path) -> tuple[Opened, str]:
+    """What the database turns out to be, and its identity."""
+    with closing(SqliteUserDatabase.open(path)) as database:
+        return database.opened, database.db_id
+
+
+def copied(path: Path) -> bytes:
+    """The file as it is while nobody has it open."""
+    assert not path.with_name(path.name + "-wal").exists()
+    return path.read_bytes()
+
+
+def test_a_copy_written_into_the_very_file_is_told_by_its_epoch(path: Path) -> None:
+    """File systems give an inode again, and `cp` keeps it: nothing of the file tells."""
+    _, first = opened(path)
+    copy = copied(path)
+    assert opened(path) == (Opened.SAME, first)
+    path.write_bytes(copy)
+    what, second = opened(path)
+    assert what is Opened.COPY
+    assert second != first
+    assert opened(path) == (Opened.SAME, second)
+
+
+def test_an_opening_that_was_cut_off_makes_no_copy_of_its_database(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the memory was written and before the database was, or right after it."""
+    _, first = opened(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "_whole_digest", lambda _db: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            SqliteUserDatabase.open(path)
+    assert opened(path) == (Opened.SAME, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(Epochs, "begun", lambda _self, _epoch: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            SqliteUserDatabase.open(path)
+    assert opened(path) == (Opened.SAME, first)
+
+
+def test_a_copy_is_told_also_after_an_opening_of_it_was_cut_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, first = opened(path)
+    copy = copied(path)
+    opened(path)
+    path.write_bytes(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "_whole_digest", lambda _db: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            SqliteUserDatabase.open(path)
+    what, second = opened(path)
+    assert what is Opened.COPY
+    assert second != first
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_new_database_in_the_place_of_a_known_one_is_a_loss(
+    path: Path, content: bytes | None
+) -> None:
+    opened(path)
+    remove(path)
+    if content is not None:
+        path.write_bytes(content)
+    what, identity = opened(path)
+    assert what is Opened.LOST
+    assert opened(path) == (Opened.SAME, identity)
+
+
+@pytest.mark.parametrize("memory", [None, b"", b"[]", b"{}", b'["', b"\xff", b"[1]"])
+def test_without_its_memory_a_known_database_counts_as_a_copy(
+    path: Path, memory: bytes | None
+) -> None:
+    _, first = opened(path)
+    file = path.with_name(EPOCH_FILE)
+    file.unlink()
+    if memory is not None:
+        file.write_bytes(memory)
+    what, second = opened(path)
+    assert what is Opened.COPY
+    assert second != first
+
+
+def test_the_content_is_counted_afresh_after_a_person_edited_the_table(path: Path) -> None:
+    with closing(SqliteUserDatabase.open(path)) as database:
+        database.generate(4, nodes=NODES, mode=AssignmentMode.BALANCED)
+        before = database.content()
+    with closing(sqlite3.connect(path)) as person, person:
+        person.execute("UPDATE users SET home = 'b' WHERE user_id = 'user00001'")
+    with closing(SqliteUserDatabase.open(path)) as database:
+        assert database.content().users_count == before.users_count
+        assert database.content().digest != before.digest
 
 
 def test_a_folder_that_does_not_exist_is_gone(tmp_path: Path) -> None:
@@ -308,7 +405,7 @@ def test_a_database_of_a_newer_srmd_is_refused(path: Path) -> None:
     of_version(path, VERSION)
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
-    with pytest.raises(DatabaseDown, match="schema 3, this srmd knows 2; start the srmd that"):
+    with pytest.raises(DatabaseDown, match="schema 4, this srmd knows 3; start the srmd that"):
         SqliteUserDatabase.open(path)
 
 

@@ -325,6 +325,7 @@ READS: dict[str, Callable[[UserDatabase], object]] = {
     "get": lambda db: db.get("user00001"),
     "users": lambda db: db.users(),
     "revision": lambda db: db.revision(),
+    "content": lambda db: db.content(),
     "changes": lambda db: db.changes(0),
     "export_csv": lambda db: db.export_csv(),
     "peer_cursor": lambda db: db.peer_cursor("theirs"),

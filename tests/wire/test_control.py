@@ -62,6 +62,8 @@ messages = st.one_of(
             ),
             max_size=4,
         ).map(tuple),
+        users_count=counts,
+        digest=counts,
     ),
     st.builds(Accepted, op=small, detail=st.text(max_size=40)),
     st.builds(Refused, op=small, detail=st.text(max_size=40), needed=st.text(max_size=40)),
@@ -199,7 +201,15 @@ def page(user_id: str) -> UsersPage:
         origin="\U0001f600" * 64,
         deleted=False,
     )
-    return UsersPage(op="1", db_id="d", revision=MAX_NUMBER, rows=(row,) * MAX_PAGE_ROWS, more=True)
+    return UsersPage(
+        op="1",
+        db_id="d",
+        revision=MAX_NUMBER,
+        rows=(row,) * MAX_PAGE_ROWS,
+        more=True,
+        users_count=MAX_NUMBER,
+        digest=MAX_NUMBER,
+    )
 
 
 def test_a_full_page_of_the_longest_names_fits_a_body() -> None:

@@ -78,7 +78,7 @@ class Properties:
         self.harmed = False
         """The network is not whole."""
         self._invariants = invariants
-        self._watch = Watch(invariants, pair.look(), timers["keep_alive_interval"])
+        self._watch = Watch(invariants, pair.look(), timers)
         self._pair = pair
         self._timeout_s = timers["keep_alive_timeout"]
         self._rest_s = RESTS_AFTER_INTERVALS * timers["keep_alive_interval"]

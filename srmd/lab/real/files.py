@@ -15,9 +15,11 @@ from typing import Final
 
 from srmd.lab.scenario.stage import VerbFailed
 from srmd.lab.scenario.verbs import FileAction, Files
+from srmd.store.epochs import EPOCH_FILE
 from srmd.store.nodestate import NODE_FILE
 from srmd.store.sqlite import DATABASE_FILE
 
+MEMORY: Final = (f"{NODE_FILE}*", EPOCH_FILE)
 BUSY_LIMIT_S: Final = 5.0
 """How long to wait for a node that uses its database."""
 
@@ -39,8 +41,9 @@ def do(action: FileAction, what: Files, state: Path, copies: Path) -> None:
 def _copy(what: Files, source: Path, target: Path) -> None:
     if what.memory:
         _remove(Files.MEMORY, target)
-        for file in source.glob(f"{NODE_FILE}*"):
-            shutil.copy2(file, target)
+        for pattern in MEMORY:
+            for file in source.glob(pattern):
+                shutil.copy2(file, target)
     if what.database:
         try:
             _copy_database(source / DATABASE_FILE, target / DATABASE_FILE)
@@ -57,7 +60,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _remove(what: Files, folder: Path) -> None:
-    patterns = (f"{NODE_FILE}*",) * what.memory + (f"{DATABASE_FILE}*",) * what.database
+    patterns = MEMORY * what.memory + (f"{DATABASE_FILE}*",) * what.database
     for pattern in patterns:
         for file in folder.glob(pattern):
             file.unlink()

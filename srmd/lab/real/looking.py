@@ -52,8 +52,9 @@ def watching(client: Client) -> Client:
 def view_of(status: Json, ids: Mapping[NodeName, str]) -> View:
     mine, peer = pair_of(status)
     runs = status["srm"] == "STARTED"
-    users = status["users"]
+    users, database = status["users"], status["database"]
     assigned = {one: users["assigned"][ids[one]] for one in NodeName}
+    content = f"{database['users_count']} users, digest {database['digest']}"
     return View(
         half=mine.half if runs else None,
         peer_down=runs and peer.state is State.DOWN,
@@ -63,4 +64,6 @@ def view_of(status: Json, ids: Mapping[NodeName, str]) -> View:
         assigned=None if None in assigned.values() else assigned,
         op=status["local"]["op"],
         mismatch=status["mismatch"],
+        content=content if database["db_id"] else None,
+        control_fails=status["peer"]["control_reachable"] is False,
     )

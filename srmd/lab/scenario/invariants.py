@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from srmd.core.states import State
+from srmd.core.states import Reason, State
+from srmd.lab.scenario.durations import duration
 from srmd.lab.scenario.stage import Look
 from srmd.lab.scenario.story import MEANINGS, Invariant
 from srmd.lab.scenario.verbs import NodeName
 
 RESTS_AFTER_INTERVALS: Final = 3
 """A pair that has not changed for so many heartbeats rests: both know of each other."""
+AGREE_WITHIN: Final = duration("initialization_keep_alive_timeout + 20 * keep_alive_interval")
+"""How long two nodes in row 1 may hold different users: to compare them at rest takes 10 intervals,
+to read all users of the peer again some seconds.  Ours."""
+_NORMAL: Final = (State.NORMAL, Reason.NORMAL)
 
 
 class Watch:
     """The invariants of one play.  Two nodes are asked one after the other, so a look may mix two
     moments: what both nodes show at once counts only when the next look shows it too."""
 
-    def __init__(self, invariants: Iterable[Invariant], first: Look, interval_s: float) -> None:
+    def __init__(
+        self, invariants: Iterable[Invariant], first: Look, timers: Mapping[str, float]
+    ) -> None:
         self.checked_count = 0
         self._invariants = tuple(invariants)
-        self._rest_s = RESTS_AFTER_INTERVALS * interval_s
+        self._rest_s = RESTS_AFTER_INTERVALS * timers["keep_alive_interval"]
+        self._agree_s = AGREE_WITHIN.seconds(timers)
+        self._differ_since_s: float | None = None
         self._before = first
         self._unchanged_since_s = first.at_s
         self._assigned = first.assigned or {}
@@ -76,6 +85,21 @@ class Watch:
         ]
         return f"{', '.join(strangers)} finds no row for {look}" if rests and strangers else None
 
+    def _users_agree(self, look: Look) -> str | None:
+        """Within a bound, which begins anew while the nodes cannot exchange users."""
+        able = all(
+            view is not None and view.half == _NORMAL and not view.control_fails
+            for view in look.views.values()
+        )
+        differ = look.users_differ if able else None
+        if differ is None:
+            self._differ_since_s = None
+        elif self._differ_since_s is None:
+            self._differ_since_s = look.at_s
+        elif look.at_s - self._differ_since_s > self._agree_s:
+            return differ
+        return None
+
     def _one_backup(self, look: Look) -> str | None:
         both = all(_both_backup(one) for one in (self._before, look))
         return str(look) if both else None
@@ -98,6 +122,7 @@ _CHECKS: Final[Mapping[Invariant, Callable[[Watch, Look], str | None]]] = {
     Invariant.USERS_KEPT: Watch._users_kept,  # noqa: SLF001 # its own methods, by name
     Invariant.OP_GROWS: Watch._op_grows,  # noqa: SLF001
     Invariant.KNOWN_ROWS: Watch._known_rows,  # noqa: SLF001
+    Invariant.USERS_AGREE: Watch._users_agree,  # noqa: SLF001
     Invariant.ONE_BACKUP: Watch._one_backup,  # noqa: SLF001
     Invariant.NO_FAILED_MODE: Watch._no_failed_mode,  # noqa: SLF001
     Invariant.NO_TRANSITION: Watch._no_transition,  # noqa: SLF001

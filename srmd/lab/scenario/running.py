@@ -52,6 +52,7 @@ AT_HOME: Final = Picture(
     halves=dict.fromkeys(NodeName, (NORMAL,)),
     row=1,
     served=dict.fromkeys(NodeName, Share.OWN),
+    users_agree=True,
 )
 """Where every play begins and ends."""
 
@@ -226,8 +227,7 @@ class Play:
             if broken is not None:
                 raise StoryFailed(f"broken: {broken}")
         elif not missing(AT_HOME, look):
-            interval_s = self.stage.timers["keep_alive_interval"]
-            self._watch = Watch(self.scenario.invariants, look, interval_s)
+            self._watch = Watch(self.scenario.invariants, look, self.stage.timers)
         return look
 
     def _expect(self, expected: Expect, began_s: float, *, afresh: bool) -> None:
@@ -319,6 +319,8 @@ def missing(picture: Picture, look: Look) -> list[str]:
         served = None if view is None else view.served
         if served is None or served != _wanted(share, node, look):
             lacking.append(f"{node.value} serves {'?' if served is None else served}")
+    if picture.users_agree and (differ := look.users_differ) is not None:
+        lacking.append(differ)
     return lacking
 
 

@@ -47,6 +47,10 @@ class View:
     """Users by home node, as its database has them; None until that was opened once."""
     op: int
     mismatch: str | None
+    content: str | None = None
+    """What its user database holds, in short: equal where all users are; None when unknown."""
+    control_fails: bool = False
+    """Its last call to the peer was not answered: users cannot be exchanged."""
 
     def names(self, row: Row) -> bool:
         """The node names this row of the handbook."""
@@ -91,6 +95,14 @@ class Look:
     def _assigned_by_nodes(self) -> list[Mapping[NodeName, int]]:
         views = [view for view in self.views.values() if view is not None]
         return [view.assigned for view in views if view.assigned is not None]
+
+    @property
+    def users_differ(self) -> str | None:
+        """What each database holds, in words, where they are not the same."""
+        held = {node: view.content for node, view in self.views.items() if view is not None}
+        if None in held.values() or len(set(held.values())) < 2:  # nodes
+            return None
+        return " | ".join(f"{node.value} holds {content}" for node, content in held.items())
 
     def __str__(self) -> str:
         return "  |  ".join(f"{node.value} {self._one(node)}" for node in NodeName)

@@ -36,18 +36,25 @@ class Invariant(Enum):
     USERS_KEPT = "users_kept"
     OP_GROWS = "op_grows"
     KNOWN_ROWS = "known_rows"
+    USERS_AGREE = "users_agree"
     ONE_BACKUP = "one_backup"
     NO_FAILED_MODE = "no_failed_mode"
     NO_TRANSITION = "no_transition"
 
 
-ALWAYS: Final = (Invariant.USERS_KEPT, Invariant.OP_GROWS, Invariant.KNOWN_ROWS)
+ALWAYS: Final = (
+    Invariant.USERS_KEPT,
+    Invariant.OP_GROWS,
+    Invariant.KNOWN_ROWS,
+    Invariant.USERS_AGREE,
+)
 """These hold in every scenario; the others where the file names them."""
 
 MEANINGS: Final[Mapping[Invariant, str]] = {
     Invariant.USERS_KEPT: "no user and no assignment is lost",
     Invariant.OP_GROWS: "the operation number of a node never falls",
     Invariant.KNOWN_ROWS: "the handbook knows every pair at which the nodes rest",
+    Invariant.USERS_AGREE: "in row 1 both databases come to hold the same users",
     Invariant.ONE_BACKUP: "never both nodes Running in Backup Mode",
     Invariant.NO_FAILED_MODE: "never Running in Failed Mode",
     Invariant.NO_TRANSITION: "no node changes its state at all",
@@ -124,6 +131,8 @@ class Picture:
     served: Mapping[NodeName, Served] = field(default_factory=dict)
     mismatch: str | None = None
     """A part of what each node of `halves` says does not match."""
+    users_agree: bool = False
+    """Both databases hold the same users."""
 
     @property
     def is_empty(self) -> bool:

@@ -118,7 +118,7 @@ class Files(Enum):
     STATE = "state"
     """Both of the following."""
     MEMORY = "memory"
-    """SRM's own memory: `node.json`, and the one before it."""
+    """`node.json`, the one before it, and what the node remembers of its database."""
     DATABASE = "database"
     """The user database."""
 

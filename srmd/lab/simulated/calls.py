@@ -12,6 +12,7 @@ from srmd.config import Config
 from srmd.lab.simulated.database import Database
 from srmd.lab.simulated.flows import Flow, Outcome, TimeLimit, Work, WorkFailed
 from srmd.lab.simulated.moments import Life
+from srmd.node.agreement import Agreement
 from srmd.node.calling import Answer, Request, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
@@ -64,6 +65,8 @@ class Calls:
         self._incarnation = incarnation
         self._database = database
         self._send = send
+        self.reachable: bool | None = None
+        """Whether the last call was answered; None before the first."""
         self._seq = 0
         self._ops = 0
         self._open: list[Outcome[Answer]] = []
@@ -110,6 +113,10 @@ class Calls:
         self._telling = False
 
     # -------------------------------------------------------------------- replication
+
+    @property
+    def agreement(self) -> Agreement:
+        return self._replication.agreement
 
     def compare(self, summary: Summary) -> None:
         """The peer's summary: replicate if its database knows something that ours does not."""
@@ -160,6 +167,7 @@ class Calls:
         database = self._database
         assert self._replication.summary is not None, "a pull is due only when there is one"
         db_id = self._replication.summary.db_id
+        database.use(lambda rows: self._replication.begin_pull(rows, db_id))
         for _ in range(PAGES_MAX):
             since = database.use(lambda rows: rows.peer_cursor(db_id))
             page = yield from self.call(UsersRequest(self._op(), db_id, since, PAGE_ROWS))
@@ -169,6 +177,8 @@ class Calls:
             if not page.more:
                 self._replication.pulled(page, database.picture)
                 break
+        if self.agreement.whole_due:
+            self._replication_due = True
 
     def _apply(self, page: UsersPage) -> None:
         self._database.use(lambda rows: apply_page(rows, page))
@@ -187,9 +197,13 @@ class Calls:
         self._life.after(limit_s, lambda: asked.fail(TimeLimit(f"no answer within {limit_s:g} s")))
         try:
             answer = yield asked
-            return believed(answer, request, self._keyring)
+            decoded = believed(answer, request, self._keyring)
         except (WorkFailed, Rejected, MalformedMessage) as error:
+            self.reachable = False
             raise CallFailed(str(error)) from error
+        else:
+            self.reachable = True
+            return decoded
         finally:
             self._open.remove(asked)
 

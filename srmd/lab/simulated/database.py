@@ -19,6 +19,7 @@ from srmd.core.services import (
 from srmd.lab.simulated.moments import Alarm, Life, Rank
 from srmd.node.users import Picture, picture_of
 from srmd.store.database import DatabaseDown, DatabaseFault, UserDatabase
+from srmd.store.epochs import NEVER_OPENED
 from srmd.store.memory import MemoryUserDatabase
 
 T = TypeVar("T")
@@ -32,12 +33,18 @@ class DatabaseFile:
         self._made = 0
         self.rows: MemoryUserDatabase | None = None
         """None: there is no file."""
+        self.epoch = NEVER_OPENED
+        """What the node remembers of it; an opening takes no time, so that nothing cuts it off."""
 
     def opened(self) -> MemoryUserDatabase:
-        """The rows; a new database when there was none."""
+        """The rows; a new database when there was none.  A copy gets a name of its own."""
+        self._made += 1
+        name = f"{self._owner}-{self._made}"
         if self.rows is None:
-            self._made += 1
-            self.rows = MemoryUserDatabase(f"{self._owner}-{self._made}")
+            self.rows = MemoryUserDatabase(name)
+        elif self.rows.epoch != self.epoch:
+            self.rows.renamed(name)
+        self.rows.epoch = self.epoch = name
         return self.rows
 
 

@@ -39,9 +39,10 @@ from srmd.lab.scenario.verbs import (
 from srmd.lab.simulated.flows import Flow, Outcome, TimeLimit, Work, WorkFailed
 from srmd.lab.simulated.moments import Life
 from srmd.lab.simulated.network import Broken
-from srmd.lab.simulated.node import End, NotNow, ServerBoot
+from srmd.lab.simulated.node import End, NotNow, ServerBoot, SimulatedNode
 from srmd.lab.simulated.pair import KEYS, Pair, secret
 from srmd.store.database import AssignmentMode, UserDatabaseError
+from srmd.store.epochs import NEVER_OPENED
 from srmd.store.memory import MemoryUserDatabase
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.control import Action
@@ -66,7 +67,7 @@ class Operator:
         self._pair = pair
         self._life = Life(pair.moments)
         self._added = itertools.count(1)
-        self._memories: dict[NodeName, NodeMemory | None] = {}
+        self._memories: dict[NodeName, tuple[NodeMemory | None, str]] = {}
         self._databases: dict[NodeName, MemoryUserDatabase | None] = {}
         """Copies of what the nodes keep."""
 
@@ -231,11 +232,13 @@ class Operator:
             raise VerbFailed(must_be_off(verb))
         match verb.action:
             case FileAction.LOSE:
-                node.memory = None if what.memory else node.memory
-                node.database.rows = None if what.database else node.database.rows
+                if what.memory:
+                    node.memory, node.database.epoch = None, NEVER_OPENED
+                if what.database:
+                    node.database.rows = None
             case FileAction.COPY:
                 if what.memory:
-                    self._memories[name] = node.memory
+                    self._memories[name] = (node.memory, node.database.epoch)
                 if what.database:
                     self._databases[name] = copy.deepcopy(node.database.rows)
             case FileAction.RESTORE:
@@ -243,13 +246,20 @@ class Operator:
                 if not all(name in copies for copies in needed):
                     raise VerbFailed(f"no copy of the {what.value} was made")
                 if what.memory:
-                    node.memory = self._memories[name]
+                    node.memory, node.database.epoch = self._memories[name]
                 if what.database:
-                    node.database.rows = copy.deepcopy(self._databases[name])
-                    if node.boot is not None:
-                        node.boot.database.look_soon()
+                    self._put_back(node, copy.deepcopy(self._databases[name]))
             case _:
                 assert_never(verb.action)
+
+    def _put_back(self, node: SimulatedNode, kept: MemoryUserDatabase | None) -> None:
+        """Into the database that is there: a node that runs does not see that it is another."""
+        if kept is None or node.database.rows is None:
+            node.database.rows = kept
+        else:
+            node.database.rows.put_back(kept)
+        if node.boot is not None:
+            node.boot.database.look_soon()
 
     def _wait_gone(self, name: NodeName) -> Work[None]:
         give_up_s = self._pair.now_s + GONE_LIMIT_S

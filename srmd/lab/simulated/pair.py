@@ -208,6 +208,8 @@ def view_of(node: SimulatedNode) -> View | None:
         else None,
         op=machine.op,
         mismatch=boot.mismatch.en if boot.mismatch is not None else None,
+        content=str(picture.content) if picture.is_known else None,
+        control_fails=boot.srm is not None and boot.srm.calls.reachable is False,
     )
 
 
