@@ -93,7 +93,15 @@ def test_a_command_on_the_wire() -> None:
     [
         (PlacementMessage("1", (PlacementRow("a", "b", 2**48 + 1, "b"),)), "placements[0].op"),
         (
-            UsersPage("1", "d", 1, (UserRow("u", "a", 2**48 + 1, "d", deleted=False),), more=False),
+            UsersPage(
+                "1",
+                "d",
+                1,
+                (UserRow("u", "a", 2**48 + 1, "d", deleted=False),),
+                more=False,
+                users_count=1,
+                digest=1,
+            ),
             "rows[0].stamp",
         ),
     ],
