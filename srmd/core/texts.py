@@ -316,13 +316,13 @@ MISMATCHES: Final[dict[str, Text]] = {
         "peer.heartbeat をノード {peer} のアドレスに設定し、途中のプロキシを確認してください",
     ),
     "other_receiver": Text(
-        "node {peer} receives heartbeats under the id {me} that this node has not sent: "
-        "another node {me} sends to it. Compare node.id, peer.id and peer.heartbeat of all nodes "
-        "that have this group and key, then run `srmd srm restart`",
-        "ノード {peer} は、このノードが送信していない id {me} のハートビートを受信しています。"
+        "node {peer} receives messages under the id {me} that this node has not sent: "
+        "another node {me} sends to it. Compare node.id, peer.id, peer.heartbeat and peer.control "
+        "of all nodes that have this group and key, then run `srmd srm restart`",
+        "ノード {peer} は、このノードが送信していない id {me} のメッセージを受信しています。"
         "別のノード {me} が送信しています。"
-        "このグループと鍵を持つすべてのノードの node.id、peer.id、peer.heartbeat を確認してから、"
-        "`srmd srm restart` を実行してください",
+        "このグループと鍵を持つすべてのノードの node.id、peer.id、peer.heartbeat、peer.control を"
+        "確認してから、`srmd srm restart` を実行してください",
     ),
     "old": Text(
         "heartbeats of node {peer} arrive with older numbers than before: its state was lost or an "

@@ -29,6 +29,7 @@ from srmd.node.replication import (
     REPLICATION_PAUSE_S,
     Replication,
     apply_page,
+    of_another,
     placement_message,
 )
 from srmd.store.database import UserDatabaseError
@@ -204,6 +205,10 @@ class Peer:
             page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, PAGE_ROWS))
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
+            why = of_another(page, db_id, self._config.peer.id)
+            if why is not None:
+                self._note(False, why)
+                raise CallFailed(why)
             changed += await self._database.use(partial(apply_page, page=page))
             if not page.more:
                 self._replication.pulled(page, self._database.picture)

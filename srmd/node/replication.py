@@ -63,6 +63,21 @@ class Replication:
         self.agreement.compared(Content(page.users_count, page.digest), ours)
 
 
+def of_another(page: messages.UsersPage, db_id: str, peer: str) -> str | None:
+    """Why a page is not of the database that the peer's heartbeats name; None: it is.
+
+    Where the control channels of two pairs are crossed, another node answers, and each pair would
+    take over the users of the other.  A peer that has just opened another database names it in its
+    next heartbeat.
+    """
+    if page.db_id == db_id:
+        return None
+    return (
+        f"its answer is from database {page.db_id}, and the heartbeats of node {peer} name {db_id}:"
+        f" check that peer.control leads to node {peer}, as peer.heartbeat does"
+    )
+
+
 def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | None:
     """Our placement for the peer; None when nothing was ever ordered."""
     rows = tuple(

@@ -155,6 +155,27 @@ async def beats(a: Half, b: Half) -> None:
     await until(agree)
 
 
+async def test_users_are_not_taken_from_a_node_that_is_not_heard(
+    halves: tuple[Half, Half],
+) -> None:
+    """The control channels of two pairs are crossed, copies of one another: each pair took over the
+    users of the other."""
+    a, b = halves
+    await b.database.use(
+        lambda database: database.generate(3, nodes=NODES, mode=AssignmentMode.BALANCED)
+    )
+    a.peer.compare(replace(b.summary(), db_id="the-one-that-is-heard"))
+    await until(lambda: a.peer.reachable is False)
+    assert a.peer.why_unreachable == (
+        f"its answer is from database {b.database.picture.db_id}, and the heartbeats of node b "
+        "name the-one-that-is-heard: check that peer.control leads to node b, as peer.heartbeat "
+        "does"
+    )
+    assert await users_of(a) == {}
+    await beats(a, b)
+    assert len(await users_of(a)) == 3
+
+
 async def test_users_of_both_nodes_reach_both_nodes(halves: tuple[Half, Half]) -> None:
     a, b = halves
     for half, prefix in ((a, "ann"), (b, "bob")):

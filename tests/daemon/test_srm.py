@@ -246,7 +246,7 @@ async def test_who_cannot_go_above_so_soon_again_is_unknown_and_says_why(
     srm.heard(replace(beat(1), hears_incarnation=7, hears_seq=3))
     await until(lambda: srm.driver.node.state is State.UNKNOWN)
     assert srm.mismatch is not None
-    assert srm.mismatch.en.startswith("node b receives heartbeats under the id a that this node")
+    assert srm.mismatch.en.startswith("node b receives messages under the id a that this node")
     srm.heard(replace(beat(2), hears_incarnation=7, hears_seq=4))
     assert srm.driver.node.state is State.UNKNOWN
     srm.heard(beat(3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -45,17 +45,30 @@ def two_pairs_of_one_key() -> Iterator[tuple[LabPair, LabPair]]:
     assert not two.left_behind
 
 
-def sends_to(node: LabNode, address: str) -> None:
-    peer: dict[str, Value] = {"heartbeat": address}
+def sends_to(node: LabNode, address: str, *, key: str = "heartbeat") -> None:
+    peer: dict[str, Value] = {key: address}
     node.overrides["peer"] = peer
 
 
-def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times() -> None:
+def calls(node: LabNode, peer: LabNode) -> None:
+    sends_to(node, f"http://{peer.control}", key="control")
+
+
+def beats_to(node: LabNode, peer: LabNode) -> None:
+    sends_to(node, peer.heartbeat)
+
+
+@pytest.mark.parametrize("turn", [beats_to, calls])
+def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times(
+    turn: Callable[[LabNode, LabNode], None],
+) -> None:
     """Node a of each pair sends to node b of the other one, so each learns from its peer a number
-    that it never had, and went above it: SRM restarted three times a second on all four."""
+    that it never had, and went above it: SRM restarted three times a second on all four.
+
+    With only the control channels crossed, neither pair was told of it."""
     with two_pairs_of_one_key() as (one, two):
-        sends_to(one.a, two.b.heartbeat)
-        sends_to(two.a, one.b.heartbeat)
+        turn(one.a, two.b)
+        turn(two.a, one.b)
         start_without_waiting(one, two)
         one.a.client.srm("restart")
         nodes = (*one.nodes, *two.nodes)
@@ -71,8 +84,8 @@ def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times() -> No
         assert told.status()["handbook"]["row"] == 24
         assert [node.status()["local"]["incarnation"] < 8 for node in nodes] == [True] * 4
 
-        sends_to(one.a, one.b.heartbeat)
-        sends_to(two.a, two.b.heartbeat)
+        turn(one.a, one.b)
+        turn(two.a, two.b)
         for pair in (one, two):
             pair.write_configs()
             for node in pair.nodes:

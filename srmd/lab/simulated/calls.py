@@ -20,6 +20,7 @@ from srmd.node.replication import (
     REPLICATION_PAUSE_S,
     Replication,
     apply_page,
+    of_another,
     placement_message,
 )
 from srmd.store.database import UserDatabaseError
@@ -173,6 +174,9 @@ class Calls:
             page = yield from self.call(UsersRequest(self._op(), db_id, since, PAGE_ROWS))
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
+            why = of_another(page, db_id, self._config.peer.id)
+            if why is not None:
+                raise CallFailed(why)
             self._apply(page)
             if not page.more:
                 self._replication.pulled(page, database.picture)
