@@ -786,6 +786,23 @@ def test_several_steps_stand_below_each_other_in_either_language(
     ) in capsys.readouterr().out
 
 
+def test_why_two_nodes_make_no_pair_is_told_in_either_language(
+    node: FakeNode, capsys: Capture
+) -> None:
+    shown = status(SILENT, BACKUP)
+    shown["mismatch"], shown["mismatch_ja"] = "group.name is 'x' there", "group.name は 'x' です"
+    shown["notices"] = [{"en": "its heartbeats come back", "ja": "自ノードに戻っています"}]
+    node.statuses = [shown]
+    assert main(["status"]) == 0
+    assert (
+        "\nDoes not match the peer: group.name is 'x' there\nNotice: its heartbeats come back\n"
+    ) in capsys.readouterr().out
+    assert main(["status", "--lang", "ja"]) == 0
+    assert (
+        "\nピアと一致しない設定: group.name は 'x' です\n注意: 自ノードに戻っています\n"
+    ) in capsys.readouterr().out
+
+
 def test_a_long_step_goes_on_further_in() -> None:
     long = labelled("Recommended", f"1. {'word ' * 20}end\n2. short")
     assert long == f"Recommended:\n  1. {'word ' * 18}word\n    word end\n  2. short"
@@ -826,6 +843,7 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     """Pages that show everything there is to show: a word without translation is a KeyError."""
     unheard = status(NORMAL, SILENT, ha=False)
     unheard["mismatch"] = "group.name"
+    unheard["notices"] = [{"en": "an echo", "ja": "エコー"}]
     unheard["actions"] = []
     unheard["handbook"]["row"] = None
     unheard["peer"].update(heard=False, beats_missed=4, seconds_to_peer_down=1.0)
