@@ -107,6 +107,11 @@ STOPPED_ROUTER = {"name": "R", "state": "STOPPED", "note": "killed", "critical":
             "the settings of the nodes do not match: group name",
         ),
         (
+            pair(NORMAL, NORMAL, (3, 2), whole(notices=[{"en": "an echo", "ja": "エコー"}])),
+            Level.WARNING,
+            "an echo",
+        ),
+        (
             pair(NORMAL, NORMAL, (3, None)),
             Level.WARNING,
             "node a serves 3 of 5 users; how many node b serves is not known",
@@ -163,6 +168,14 @@ def test_the_figures_are_written_as_plugins_write_them() -> None:
     )
     unknown = report(pair(IDLE, DOWN, (0, None), UNHEARD))[1]
     assert "users=5;;;0 served=U;;;0 unserved=U;;0;0 served_twice=U;;0;0" in unknown
+
+
+def test_why_the_nodes_make_no_pair_is_said_in_japanese() -> None:
+    wrong = whole(mismatch="a clone", mismatch_ja="クローン", notices=[{"en": "x", "ja": "エコー"}])
+    _, line = report(pair(NORMAL, NORMAL, (3, 2), wrong), "ja")
+    assert "クローン" in line
+    assert "エコー" in line
+    assert "a clone" not in line
 
 
 def test_all_that_is_said_is_said_in_japanese() -> None:

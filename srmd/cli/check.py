@@ -254,9 +254,13 @@ class _Judged:
             self._note(Level.WARNING)
         if not self._status["ha_enabled"]:
             self._note(Level.WARNING, "high availability is disabled")
-        if self._status.get("mismatch"):
+        if what := self._status.get("mismatch"):
+            japanese = self._status.get("mismatch_ja") if self._language == "ja" else None
             words = "the settings of the nodes do not match: {what}"
-            self._note(Level.WARNING, words, what=self._status["mismatch"])
+            self._note(Level.WARNING, words, what=japanese or what)
+        for notice in self._status.get("notices", ()):
+            self._note(Level.WARNING)
+            self._said[Level.WARNING].append(notice[self._language])
 
     def _judge_users(self) -> None:
         users, database = self.users, self._status["database"]
