@@ -12,16 +12,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from srmd.core import handbook
 from srmd.core.texts import Text
 from srmd.lab.real.stage import RealStage
-from srmd.lab.scenario.durations import duration
-from srmd.lab.scenario.phrases import verb
-from srmd.lab.scenario.reading import WITHIN, load, served_of, side_of
+from srmd.lab.scenario.durations import NotADuration, duration
+from srmd.lab.scenario.phrases import NotAVerb, verb
+from srmd.lab.scenario.reading import WITHIN, ScenarioError, load, served_of, side_of
 from srmd.lab.scenario.running import Play, StoryFailed, Verdict
 from srmd.lab.scenario.stage import Look, StageBroken
 from srmd.lab.scenario.story import (
@@ -34,14 +36,35 @@ from srmd.lab.scenario.story import (
     Step,
 )
 from srmd.lab.scenario.verbs import NodeName
+from srmd.shown import NotAState
 
 Halves = str | list[str]
 """`State / Reason`, `State / *`, `down`, or a list of alternatives."""
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_short(method: Callable[P, R]) -> Callable[P, R]:
+    """What a test did wrong, or the pair, is told at the line of the test: pytest would show all
+    that is below it."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True
+        try:
+            return method(*args, **kwargs)
+        except (StoryFailed, NotAVerb, NotADuration, NotAState, ScenarioError) as told:
+            raise told.with_traceback(None) from None
+
+    return call
+
+
 class Lab:
     """One test's use of a pair.  Every method raises StoryFailed when the pair does otherwise."""
 
+    @_in_short
     def __init__(self, stage: RealStage, settings: Settings, tell: Callable[[str], None]) -> None:
         """Raises StageBroken or StoryFailed: no pair, or none in row 1."""
         self.stage = stage
@@ -66,21 +89,26 @@ class Lab:
                 lab.heal()
             lab.ends_at_home()
 
+    @_in_short
     def do(self, *texts: str) -> None:
         """Any verb of a scenario, such as `kill node a`.  Raises NotAVerb for what is none."""
         self._play.step(Step(0, do=tuple(map(verb, texts)), said=texts))
 
+    @_in_short
     def refused(self, text: str) -> None:
         """The node has to refuse this."""
         self._play.step(Step(0, refused=verb(text), said=(text,)))
 
+    @_in_short
     def cut(self, channel: str = "all", direction: str = "both ways") -> None:
         self.do(f"cut {channel} {direction}")
 
+    @_in_short
     def heal(self) -> None:
         """All faults of the network end, and frozen nodes go on."""
         self._play.heal()
 
+    @_in_short
     def expect(
         self,
         a: Halves | None = None,
@@ -96,6 +124,7 @@ class Lab:
         earliest = None if not_before is None else duration(not_before)
         self._play.step(Step(0, check=Expect(_picture(a, b, row, served), limit, earliest)))
 
+    @_in_short
     def stays(
         self,
         a: Halves | None = None,
@@ -115,6 +144,7 @@ class Lab:
         """What both nodes show now."""
         return self.stage.look()
 
+    @_in_short
     def run(self, path: str | Path) -> None:
         """A whole scenario file, in its first orientation, with this lab's settings."""
         name, scenario = load(Path(path)).plays()[0]
@@ -124,6 +154,7 @@ class Lab:
         if result.verdict is not Verdict.PASSED:
             raise StoryFailed(f"{name}: {result.verdict.value}: {result.why}")
 
+    @_in_short
     def ends_at_home(self) -> None:
         """Row 1, each user at home."""
         self._play.end()

@@ -41,6 +41,7 @@ def lab_settings() -> Settings:
 @pytest.fixture
 def lab(lab_stage: RealStage, lab_settings: Settings) -> Iterator[Lab]:
     """A pair in row 1.  Its story is printed, and pytest shows it when the test fails."""
+    __tracebackhide__ = True  # a pair that is not at home is told without our lines
     from srmd.lab.api import Lab
 
     one = Lab(lab_stage, lab_settings, print)

@@ -14,6 +14,7 @@ import pytest
 
 from srmd.config import shipped
 from srmd.lab.api import Lab
+from srmd.lab.scenario.phrases import NotAVerb
 from srmd.lab.scenario.running import StoryFailed
 
 NORMAL = "Normal / Normal"
@@ -53,8 +54,20 @@ def test_a_command_that_makes_no_sense_now_is_refused(lab: Lab) -> None:
 
 
 def test_an_expectation_that_does_not_come_true_fails_with_what_was_seen(lab: Lab) -> None:
-    with pytest.raises(StoryFailed, match="it was a Normal / Normal"):
+    with pytest.raises(StoryFailed, match="it was a Normal / Normal") as failed:
         lab.expect(a="Idle / On Admin Request", within="2 * keep_alive_interval")
+    assert lines_shown(failed) == [__file__]
+
+
+def test_words_that_are_none_are_told_at_the_line_of_the_test(lab: Lab) -> None:
+    with pytest.raises(NotAVerb, match="did you mean: cut heartbeats both ways") as failed:
+        lab.cut("hartbeats")
+    assert lines_shown(failed) == [__file__]
+
+
+def lines_shown(failed: pytest.ExceptionInfo[Exception]) -> list[str]:
+    """The files that pytest shows of a failure; sixty lines of ours stood there."""
+    return [str(entry.path) for entry in failed.traceback.filter(failed)]
 
 
 def test_a_whole_scenario_file_can_be_played(lab: Lab) -> None:

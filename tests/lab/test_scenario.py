@@ -9,6 +9,7 @@ import pytest
 
 from srmd.config import shipped
 from srmd.core.states import Reason, State
+from srmd.core.texts import Text
 from srmd.lab.coverage import of_scenarios
 from srmd.lab.real.wired import lab_timers
 from srmd.lab.scenario import Scenario, ScenarioError, load, load_all
@@ -171,7 +172,11 @@ def test_a_phrase_is_read_into_its_value() -> None:
 @pytest.mark.parametrize(
     "text,why",
     [
-        ("cut hartbeats a->b", "did you mean: cut <channel>"),
+        ("cut hartbeats a->b", "did you mean: cut heartbeats a->b$"),
+        ("kil node a", "did you mean: kill node a$"),
+        ("cut", "cut <channel> .*; <channel> is heartbeats, control or all, <direction> is a->b, "),
+        ("kill service X", "did you mean: .* service <service> on <node>; <node> is a or b"),
+        ("bogus verb", "a verb begins with add, block, .* or wrong; docs/scenarios.md has the"),
         ("kill node c", "did you mean: .*node <node>"),
         ("lose 0% of heartbeats", "more than 0%"),
         ("lose 400% of heartbeats", "at most 100%"),
@@ -238,6 +243,19 @@ def test_heartbeats_are_held_until_the_deadline_of_one_receiver() -> None:
     assert [harm.toxic for harm in harms(held, CISCO_S)] == ["hold"]
     with pytest.raises(NotAVerb, match="did you mean: hold heartbeats"):
         verb("hold heartbeats both ways until the deadline")
+
+
+def test_a_scenario_of_ones_own_needs_no_japanese_and_no_title(tmp_path: Path) -> None:
+    """Ours have both languages: tests/lab/test_scenario_files.py."""
+    steps = '[[step]]\ndo = "heal"\n'
+    bare = load(written(tmp_path, steps, "shows = [1]\n"))
+    assert (bare.title, bare.story) == (Text("story", "story"), Text("", ""))
+    head = 'shows = [1]\ntitle = "One"\nstory = { en = "Two." }\n'
+    short = load(written(tmp_path, steps, head))
+    assert (short.title, short.story) == (Text("One", "One"), Text("Two.", "Two."))
+    told = problems(tmp_path, steps, 'shows = [1]\ntitle = 5\nstory = { ja = "二" }\n')
+    assert "title: 5" in told
+    assert "story.en: (missing): what happens, in English" in told
 
 
 def test_a_clock_is_put_so_far_from_the_true_time() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, cast
@@ -58,6 +58,9 @@ from srmd.lab.scenario.verbs import (
 )
 
 COUNT_MAX = 10_000
+SPELT_CHARACTERS_MIN = 3
+SPELT_CUTOFF = 0.7
+"""How alike a word has to be to one of the grammar to be taken for it, as difflib counts."""
 
 
 class NotAVerb(ValueError):
@@ -149,6 +152,23 @@ class Phrase:
         kind = _SLOTS[found[1]][1]
         few = isinstance(kind, type) and issubclass(kind, Enum) and found[1] not in _NAMED_SLOTS
         return "/".join(str(one.value) for one in cast("type[Enum]", kind)) if few else found[0]
+
+    @property
+    def beginnings(self) -> list[str]:
+        """The words that it may begin with."""
+        return self.shown.split()[0].split("/")
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Its words, without those that stand for others."""
+        return frozenset(re.findall("[a-z]+", re.sub("<.*?>", "", self.shown)))
+
+    @property
+    def slots(self) -> str:
+        """What its named slots take, for readers; empty when it has none."""
+        names = dict.fromkeys(re.findall(r"<(\w+)>", self.form))
+        told = [f"<{name}> is {_listed(_CHOICES[name])}" for name in names if name in _CHOICES]
+        return f"; {', '.join(told)}" if told else ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -394,17 +414,52 @@ def _made(text: str, phrase: Phrase, found: re.Match[str]) -> Verb:
 
 
 def _nearest(said: str) -> str:
-    """Found by the examples, which look like what people type."""
-    first = said.partition(" ")[0]
-    alike = [phrase for phrase in PHRASES if first and first in phrase.example.split()]
-    examples = {phrase.example: phrase for phrase in alike or PHRASES}
-    near = difflib.get_close_matches(said, examples, n=1, cutoff=0.0 if alike else 0.4)
-    if not near:
-        return "docs/scenarios.md has the whole list"
+    """What was probably meant, and otherwise where the words stand."""
     if said.endswith((" a-", " b-")):
         return "the shell took the rest of a->b: put it in quotes, or write a to b"
-    phrase = examples[near[0]]
-    return f"did you mean: {phrase.shown}   (such as: {phrase.example})"
+    spelt = " ".join(map(_spelt, said.split()))
+    if spelt != said and any(phrase.pattern.fullmatch(spelt) for phrase in PHRASES):
+        return f"did you mean: {spelt}"
+    first = spelt.partition(" ")[0]
+    alike = [phrase for phrase in PHRASES if first in phrase.beginnings]
+    if not alike:
+        return f"a verb begins with {_listed(_BEGINNINGS)}; docs/scenarios.md has the whole list"
+    nearness = difflib.SequenceMatcher(b=spelt)
+
+    def near(phrase: Phrase) -> tuple[int, float]:
+        nearness.set_seq1(phrase.example)  # it looks like what people type
+        return len(phrase.fixed & set(spelt.split())), nearness.ratio()
+
+    phrase = max(alike, key=near)
+    return f"did you mean: {phrase.shown}{phrase.slots}   (such as: {phrase.example})"
+
+
+def _spelt(word: str) -> str:
+    """The word of the grammar that was probably meant; a word that is none as it stands."""
+    if word in _VOCABULARY or len(word) < SPELT_CHARACTERS_MIN:
+        return word
+    near = difflib.get_close_matches(word, _VOCABULARY, n=1, cutoff=SPELT_CUTOFF)
+    return near[0] if near else word
+
+
+def _listed(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    name: tuple(pattern.replace("\\", "").split("|"))
+    for name, (pattern, _) in _SLOTS.items()
+    if name in _NAMED_SLOTS
+}
+"""The words that a named slot takes."""
+
+_BEGINNINGS: Final = sorted({word for phrase in PHRASES for word in phrase.beginnings})
+_VOCABULARY: Final = sorted(
+    {word for one in PHRASES for word in one.fixed}
+    | {word for words in _CHOICES.values() for choice in words for word in choice.split()}
+)
+"""Every fixed word of the grammar."""
 
 
 def as_markdown() -> str:

@@ -59,8 +59,8 @@ def load(path: Path) -> Scenario:
     steps = _steps(root)
     scenario = Scenario(
         path=path,
-        title=_text(root.table("title")),
-        story=_text(root.table("story")),
+        title=_text(root, "title", path.stem),
+        story=_text(root, "story", ""),
         shows=_shows(root),
         orientation=root.choice("orientation", Orientation.AS_WRITTEN),
         settings=Settings(
@@ -86,11 +86,14 @@ def load_all(paths: Iterable[Path]) -> list[Scenario]:
     return [load(file) for file in files]
 
 
-def _text(table: Table) -> Text:
-    made = Text(
-        table.text("en", right="what happens, in English"),
-        table.text("ja", right="the same in Japanese"),
-    )
+def _text(root: Table, key: str, default: str) -> Text:
+    """A text, or the same text in both languages; the scenarios of srmd have both (a test)."""
+    if not isinstance(root.raw(key), dict):
+        text = root.text(key, default)
+        return Text(text, text)
+    table = root.table(key)
+    english = table.text("en", right="what happens, in English")
+    made = Text(english, table.text("ja", english))
     table.close()
     return made
 
