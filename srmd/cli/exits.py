@@ -29,7 +29,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.FAILED: "the operation failed, or ended in Running in Failed Mode",
     Exit.USAGE: "wrong usage",
     Exit.REFUSED: "refused; nothing has changed (the message says which state is needed)",
-    Exit.UNREACHABLE: "no node answers at the address",
+    Exit.UNREACHABLE: "no node answers at the address, or another one than that of --config",
     Exit.TIMED_OUT: "the operation did not end within --timeout; it may still go on",
     Exit.UNAUTHORIZED: "not authorised: token missing or wrong",
     Exit.CONFIG_BAD: "run, config check: the configuration cannot be used",
