@@ -217,9 +217,9 @@ EVENTS: dict[str, EventInfo] = {
     ),
     "srm.started": EventInfo("Server Recovery Manager was started on this node."),
     "srm.stopped": EventInfo(
-        "Server Recovery Manager was stopped on this node; the peer will take over.",
-        "Start it again when the work that needed it is done.",
-        "warning",
+        "Server Recovery Manager was stopped on this node by order, alone or with the node; if it"
+        " stays away, the peer takes over.",
+        "If it was stopped alone, start it again when the work that needed it is done.",
     ),
     "task.failed": EventInfo(
         "Work that goes on as long as the node runs ended by an internal error.",

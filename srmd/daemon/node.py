@@ -184,6 +184,8 @@ class ServerNode:
         self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
         self._listing = asyncio.Lock()
         self._database_was_ok: bool | None = None
+        self._services_logged: dict[str, tuple[ServiceState, str]] = {}
+        """State and note of each service in its newest record."""
         self._powered_on = False
         self._restarting: asyncio.Task[None] | None = None
         self._backoff = Backoff()
@@ -402,15 +404,23 @@ class ServerNode:
         if changed.name == DATABASE_SERVICE:
             self._log_database(changed)
         else:
-            self.log.info(
-                "service.changed",
-                service=changed.name,
-                state=changed.state.value,
-                note=changed.note,
-                critical=changed.critical,
-            )
+            self._log_service(changed)
         if self.srm is not None:
             self.srm.health_changed()
+
+    def _log_service(self, changed: ServiceStatus) -> None:
+        """One record for each state: that it has a process now is none of its own."""
+        news = (changed.state, changed.note)
+        if self._services_logged.get(changed.name) == news:
+            return
+        self._services_logged[changed.name] = news
+        self.log.info(
+            "service.changed",
+            service=changed.name,
+            state=changed.state.value,
+            note=changed.note,
+            critical=changed.critical,
+        )
 
     def _log_database(self, changed: ServiceStatus) -> None:
         if changed.state is ServiceState.STARTED:
@@ -463,7 +473,7 @@ class ServerNode:
         with suppress(OSError):
             await self._store_within(srm.memory_now())
         self._notify.status("Server Recovery Manager is stopped")
-        self.log.warning("srm.stopped")
+        self.log.info("srm.stopped")
 
     def _srm_ended(self, task: asyncio.Task[None]) -> None:
         """SRM never ends by itself; if it does, that is a defect, and it is started again."""

@@ -405,7 +405,8 @@ class Srm(Events):
             await self._move(homes, order.op, moved)
         if self._times is not None and order.to is Destination.HERE:
             self._times.moved_s = time.monotonic()
-        self.log.info("users.moved", op=order.op, to=order.to.value, moved_count=moved)
+        if moved:  # at each start they are ordered home, and are there
+            self.log.info("users.moved", op=order.op, to=order.to.value, moved_count=moved)
         self.peer.placement_changed()
 
     async def _move(self, homes: dict[str, str], op: int, moved_count: int) -> None:

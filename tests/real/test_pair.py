@@ -204,6 +204,28 @@ def test_a_node_that_reboots_says_nothing_of_its_former_life(mirrored: Story) ->
     comes_home(story)
 
 
+def test_a_start_and_an_ordered_stop_leave_one_record_a_fact(story: Story) -> None:
+    """A start told STARTING twice (without and with the process) and that 0 users had moved; an
+    ordered stop was a warning."""
+    started = len(records(story.x, "node.started"))
+    assert story.x.terminate() == 0
+    story.x.start()
+    comes_home(story)
+    began_s = story.logs(story.x, "node.started", beyond=started)["mono_s"]
+    told: dict[str, tuple[str, str]] = {}
+    for record in records(story.x, "service.changed"):
+        if record["mono_s"] < began_s:
+            continue
+        news = (record["state"], record["note"])
+        assert told.get(record["service"]) != news, record
+        told[record["service"]] = news
+    assert {state for state, _ in told.values()} == {"STARTED"}
+    assert all(record["moved_count"] > 0 for record in records(story.x, "users.moved"))
+    stops = records(story.x, "srm.stopped")
+    assert stops
+    assert {record["level"] for record in stops} == {"info"}
+
+
 def test_a_service_manager_learns_all_of_a_node(
     story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
