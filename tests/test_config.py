@@ -314,6 +314,35 @@ def test_a_health_check_that_would_never_be_made_is_a_mistake(tmp_path: Path) ->
     ]
 
 
+def test_ciscos_services_are_ciscos_in_any_capitals(tmp_path: Path) -> None:
+    services = '[{ name = "a cisco db" }, { name = "CISCO SIP proxy" }, { name = "my own" }]'
+    found = read(tmp_path, {"services.service": services}).config.services.service
+    assert [service.name for service in found] == ["A Cisco DB", "Cisco SIP Proxy", "my own"]
+
+
+def test_services_that_could_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+    """Two names with the same files ended the node with a traceback."""
+    services = """[{ name = "Cisco SIP Proxy" }, { name = "cisco sip proxy" }, { name = "my own" },
+        { name = "My-Own" }, { name = "cisco server recovery manager" }]""".replace("\n", " ")
+    assert complaints(tmp_path, {"services.service": services}) == [
+        (
+            "services.service 2.name",
+            "'Cisco SIP Proxy'",
+            "each service once; this one stands above too",
+        ),
+        (
+            "services.service 4.name",
+            "'My-Own'",
+            "a name that differs more from my own: their files have one name",
+        ),
+        (
+            "services.service 5.name",
+            "'Cisco Server Recovery Manager'",
+            "another one: SRM is a part of each node",
+        ),
+    ]
+
+
 def test_a_wrong_value_in_a_service_names_its_place(tmp_path: Path) -> None:
     service = '[{ name = "A Cisco DB", command = ["x"] }, { nam = "y", command = "z" }]'
     assert complaints(tmp_path, {"services.service": service}) == [

@@ -289,7 +289,12 @@ def _service(words: Words) -> None:
         ("unblock", "let a service start again"),
     ):
         action = _command(words, word, help_text)
-        action.add_argument("name", metavar="NAME", nargs="+", help='such as "Cisco XCP Router"')
+        action.add_argument(
+            "name",
+            metavar="NAME",
+            nargs="+",
+            help='such as "Cisco XCP Router", or its beginning: xcp router, sip',
+        )
         _add_timeout(action)
         _does(action, "commands", "service", action=word)
 

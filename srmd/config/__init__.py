@@ -31,6 +31,7 @@ from srmd.config.values import (
     ServicesConfig,
     TlsConfig,
     UsersConfig,
+    slug,
 )
 from srmd.strict_toml import Problem
 
@@ -59,6 +60,7 @@ __all__ = [
     "LogConfig",
     "LogLevel",
     "LogFormat",
+    "slug",
     "DEFAULT_SERVICES",
     "DEMO_KEY",
     "DEMO_TOKEN",

@@ -30,7 +30,7 @@ from srmd.config.values import (
     TlsConfig,
     UsersConfig,
 )
-from srmd.core.services import DATABASE_SERVICE
+from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, as_cisco_writes
 from srmd.relogin import LOWER_LIMIT_S, UPPER_LIMIT_S, ReLogin
 from srmd.strict_toml import MISSING, Problem, Table, TomlError
 from srmd.wire.keys import AuthMode
@@ -269,7 +269,9 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
     found: list[ServiceConfig] = []
     for entry in table.tables("service"):
         service = ServiceConfig(
-            name=entry.matching("name", None, SERVICE_NAME, right=SERVICE_NAME_RIGHT),
+            name=as_cisco_writes(
+                entry.matching("name", None, SERVICE_NAME, right=SERVICE_NAME_RIGHT)
+            ),
             command=entry.texts("command"),
             enabled=entry.flag("enabled", ServiceConfig.enabled),
             critical=entry.flag("critical", ServiceConfig.critical),
@@ -280,6 +282,11 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
         entry.close()
         if service.name and service.name in {other.name for other in found}:
             entry.problem("name", service.name, "each service once; this one stands above too")
+        elif service.name and (twins := [one for one in found if one.slug == service.slug]):
+            right = f"a name that differs more from {twins[0].name}: their files have one name"
+            entry.problem("name", service.name, right)
+        if service.name == SRM_SERVICE:
+            entry.problem("name", service.name, "another one: SRM is a part of each node")
         if service.command and service.name == DATABASE_SERVICE:
             entry.problem(
                 "command", service.command, f"no command: {DATABASE_SERVICE} is srmd's own"

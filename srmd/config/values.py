@@ -8,6 +8,8 @@ class attributes are the defaults, written once, that reading falls back to.
 from __future__ import annotations
 
 import ipaddress
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -160,6 +162,17 @@ class TlsConfig:
         return self.certificate, self.key, self.ca
 
 
+def slug(name: str) -> str:
+    """The name of a service as files carry it: short, lower case, ASCII.
+
+    >>> slug("Cisco XCP Router")
+    'cisco-xcp-router'
+    """
+    return (
+        re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or f"{zlib.crc32(name.encode()):x}"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
     """One [[services.service]]"""
@@ -176,6 +189,11 @@ class ServiceConfig:
     health_interval_s: float | None = None
     health_limit_s: float | None = None
     """None: those of [services]."""
+
+    @property
+    def slug(self) -> str:
+        """Its name as files carry it."""
+        return slug(self.name)
 
     @property
     def is_asked(self) -> bool:

@@ -8,6 +8,7 @@ its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -32,6 +33,47 @@ OPTIONAL_SERVICES = (
 
 COMMANDED_OUT_OF_SERVICE = "Commanded out of service"
 """The note on a service that SRM or an administrator stopped."""
+
+
+CISCO_NAMES = (DATABASE_SERVICE, *CRITICAL_SERVICES, *OPTIONAL_SERVICES, SRM_SERVICE)
+
+PREFIX = "cisco "
+"""Most names begin so; it may be left out where a service is named."""
+
+
+class UnknownService(Exception):
+    """No service is meant by this name, or more than one; the message has their names."""
+
+
+def as_cisco_writes(name: str) -> str:
+    """One of Cisco's names, whatever its capitals; any other name as it is."""
+    return next((one for one in CISCO_NAMES if _plain(one) == _plain(name)), name)
+
+
+def service_meant(name: str, known: Iterable[str]) -> str:
+    """The service that a person means by this name.
+
+    Capitals and blanks do not matter, and a beginning is enough where no other service has it;
+    "Cisco" may be left out.  Raises UnknownService.
+    """
+    names = list(known)
+    meant = _plain(name)
+    found = [one for one in names if one == name] or [one for one in names if _plain(one) == meant]
+    if not found and meant:
+        found = [
+            one
+            for one in names
+            if _plain(one).startswith(meant) or _plain(one).removeprefix(PREFIX).startswith(meant)
+        ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownService(f"service {name}: could be {' or '.join(found)}; name one of them")
+    raise UnknownService(f"service {name}: unknown; this node has {', '.join(names)}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
 
 
 class ServiceState(Enum):

@@ -32,7 +32,14 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, ServiceState, ServiceStatus
+from srmd.core.services import (
+    DATABASE_SERVICE,
+    SRM_SERVICE,
+    ServiceState,
+    ServiceStatus,
+    UnknownService,
+    service_meant,
+)
 from srmd.core.states import Contact, Reason, Start, State
 from srmd.core.texts import REASONS, REFUSALS, STATES, Text, display
 from srmd.daemon import status
@@ -58,7 +65,6 @@ from srmd.daemon.supervisor import (
     OrderFailed,
     ServiceSpec,
     Supervisor,
-    UnknownService,
 )
 from srmd.daemon.tls import Tls
 from srmd.daemon.upkeep import Backoff, kept_up
@@ -694,6 +700,10 @@ class ServerNode:
     # ------------------------------------------------------------ Facade: services and power
 
     async def service(self, name: str, action: ServiceAction) -> Outcome:
+        try:
+            name = service_meant(name, (row["name"] for row in self.services()))
+        except UnknownService as error:
+            return Refused(str(error), kind="not_found")
         if name == SRM_SERVICE:
             return await self._srm_as_service(action)
         if self._end.done():
@@ -707,8 +717,6 @@ class ServerNode:
             if name == DATABASE_SERVICE:
                 return await self._database_as_service(action)
             return await self._supervise(name, action)
-        except UnknownService as error:
-            return Refused(str(error), kind="not_found")
         except (OrderFailed, NotRunning, DatabaseDown) as error:
             return Refused(str(error))
 

@@ -283,7 +283,12 @@ ROUTES: tuple[Route, ...] = (
         handler=act_on_service,
         answers=_TAKEN_UP,
         path_fields={
-            "name": {"type": "string", "examples": ["Cisco Presence Engine"]},
+            "name": {
+                "type": "string",
+                "examples": ["Cisco Presence Engine"],
+                "description": "In any capitals; a beginning is enough where no other service has"
+                " it, and Cisco may be left out.",
+            },
             "action": _one_of(*ServiceAction),
         },
         body=_NOTHING,

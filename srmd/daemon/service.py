@@ -13,16 +13,15 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
 import sys
 import time
-import zlib
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from srmd.config import slug
 from srmd.core.services import COMMANDED_OUT_OF_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon.guarded import KILL_S, GuardedProcess, SpawnFailed, python
 from srmd.daemon.service_program import EXIT_BLOCKED
@@ -360,17 +359,6 @@ def _limits_of(spec: ServiceSpec, limits: Limits) -> Limits:
 
 class _GivenUp(Exception):
     """This start cannot succeed any more."""
-
-
-def slug(name: str) -> str:
-    """The name as files carry it: short, lower case, ASCII.
-
-    >>> slug("Cisco XCP Router")
-    'cisco-xcp-router'
-    """
-    return (
-        re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or f"{zlib.crc32(name.encode()):x}"
-    )
 
 
 async def _within(bound_s: float, question: Coroutine[Any, Any, bool]) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from srmd.core.services import DATABASE_SERVICE, ServiceState, ServiceStatus
+from srmd.core.services import DATABASE_SERVICE, ServiceState, ServiceStatus, UnknownService
 from srmd.daemon.service import (
     Limits,
     NotRunning,
@@ -31,10 +31,6 @@ __all__ = [
     "NotRunning",
     "UnknownService",
 ]
-
-
-class UnknownService(Exception):
-    """This node has no service of that name."""
 
 
 class Supervisor:

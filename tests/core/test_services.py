@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,11 @@ from srmd.core.services import (
     CRITICAL_SERVICES,
     DATABASE_SERVICE,
     OPTIONAL_SERVICES,
+    SRM_SERVICE,
     HealthWatch,
+    UnknownService,
+    as_cisco_writes,
+    service_meant,
 )
 from srmd.core.states import Health
 
@@ -126,6 +131,56 @@ def test_lasting_means_unhealthy_without_a_break_for_the_delay(
             )
             assert after.lasting == (not (starting and database_ok))
             assert after.due_at_s() is None, "it is not asked again and again"
+
+
+HERE = (DATABASE_SERVICE, *CRITICAL_SERVICES, *OPTIONAL_SERVICES, SRM_SERVICE, "router2", "Router")
+
+
+@pytest.mark.parametrize(
+    "name,meant",
+    [
+        ("Cisco SIP Proxy", "Cisco SIP Proxy"),
+        ("cisco sip proxy", "Cisco SIP Proxy"),
+        ("  CISCO   SIP proxy ", "Cisco SIP Proxy"),
+        ("sip proxy", "Cisco SIP Proxy"),
+        ("SIP", "Cisco SIP Proxy"),
+        ("xcp r", "Cisco XCP Router"),
+        ("cisco p", "Cisco Presence Engine"),
+        ("a cisco db", DATABASE_SERVICE),
+        ("A", DATABASE_SERVICE),
+        ("server recovery manager", SRM_SERVICE),
+        ("Router", "Router"),  # though another one begins so
+        ("router", "Router"),
+        ("router2", "router2"),
+    ],
+)
+def test_a_service_is_meant_in_any_capitals_and_by_a_beginning(name: str, meant: str) -> None:
+    assert service_meant(name, HERE) == meant
+
+
+@pytest.mark.parametrize("name", ["", "  ", "Proxy", "Cisco SIP Proxy 2", "Nosuch"])
+def test_a_name_that_means_no_service_is_told_with_those_there_are(name: str) -> None:
+    with pytest.raises(UnknownService, match="unknown; this node has A Cisco DB, Cisco XCP Router"):
+        service_meant(name, HERE)
+
+
+@pytest.mark.parametrize(
+    "name,could_be",
+    [
+        ("cisco s", "Cisco SIP Proxy or Cisco Server Recovery Manager"),
+        ("rout", "router2 or Router"),
+    ],
+)
+def test_a_beginning_of_several_services_names_them(name: str, could_be: str) -> None:
+    with pytest.raises(UnknownService, match=f"could be {could_be}; name one of them"):
+        service_meant(name, HERE)
+
+
+def test_only_ciscos_names_get_ciscos_capitals() -> None:
+    assert as_cisco_writes("a CISCO db") == DATABASE_SERVICE
+    assert as_cisco_writes("cisco xcp router") == "Cisco XCP Router"
+    assert as_cisco_writes("my router") == "my router"
+    assert as_cisco_writes("sip") == "sip", "a beginning is for the node that knows its services"
 
 
 def test_the_database_is_no_process_among_the_default_services() -> None:

@@ -24,7 +24,7 @@ from srmd.daemon import driver as driver_module
 from srmd.daemon import node as node_module
 from srmd.daemon import upkeep
 from srmd.daemon.database import Database
-from srmd.daemon.facade import Done, Refused, SrmAction
+from srmd.daemon.facade import Done, Refused, ServiceAction, SrmAction
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
@@ -577,3 +577,18 @@ async def test_a_node_that_just_started_adds_no_user_while_its_peer_is_in_backup
     assert "failed over" in outcome.detail
     srm.driver.spoken = replace(srm.spoken, peer=Report(State.NORMAL, Reason.NORMAL, op=9))
     assert not isinstance(await node.generate_users(1, "balanced", "late"), Refused)
+
+
+async def test_a_service_is_named_in_any_capitals_and_by_a_beginning(node: ServerNode) -> None:
+    await node.power_on()
+    stopped = await node.service("a cisco DB", ServiceAction.STOP)
+    assert stopped == Done("A Cisco DB: stop done")
+    assert not node.database.ok
+    restarted = await node.service("server", ServiceAction.RESTART)
+    assert restarted == Done("SRM: restart done")
+    unknown = await node.service("Nosuch", ServiceAction.STOP)
+    assert isinstance(unknown, Refused)
+    assert (unknown.kind, unknown.detail) == (
+        "not_found",
+        "service Nosuch: unknown; this node has A Cisco DB, Cisco Server Recovery Manager",
+    )

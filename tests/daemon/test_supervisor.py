@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from srmd.config import slug
 from srmd.core.services import CRITICAL_SERVICES, DATABASE_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon import guarded, supervisor
 from srmd.daemon.guarded import GuardedProcess, SpawnFailed, python
-from srmd.daemon.service import PROGRAM, slug
+from srmd.daemon.service import PROGRAM
 from srmd.daemon.supervisor import (
     Limits,
     NotRunning,

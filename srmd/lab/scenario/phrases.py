@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, cast
 
+from srmd.core.services import as_cisco_writes
 from srmd.lab.scenario.durations import NotADuration, duration
 from srmd.lab.scenario.verbs import (
     AddUsers,
@@ -111,7 +112,7 @@ _SLOTS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "duration": (r"[a-z0-9_ .*/+-]+?", duration),
     "up": (r"[a-z0-9_ .*/+-]+?", duration),
     "jitter": (r"[a-z0-9_ .*/+-]+?", duration),
-    "service": (r"'[^']+'|\"[^\"]+\"|\w[\w .-]*", lambda text: text.strip("'\"")),
+    "service": (r"'[^']+'|\"[^\"]+\"|\w[\w .-]*", lambda text: as_cisco_writes(text.strip("'\""))),
     "action": (_words(ServiceAction), ServiceAction),
     "srm": (_words(SrmAction), SrmAction),
     "power": (_words(PowerAction), PowerAction),

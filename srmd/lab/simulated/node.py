@@ -22,7 +22,7 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE
+from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, UnknownService, service_meant
 from srmd.core.states import Contact, Start
 from srmd.core.texts import REFUSALS, Text
 from srmd.lab.scenario.verbs import Fault, NodeName, ServiceAction, SrmAction
@@ -518,11 +518,17 @@ class ServerBoot:
         yield from ()
 
     def service(self, name: str, action: ServiceAction) -> Work[None]:
+        names = (status.name for status in self.services.statuses())
+        try:
+            name = service_meant(name, (DATABASE_SERVICE, *names, SRM_SERVICE))
+        except UnknownService as unknown:
+            raise NotNow(str(unknown)) from unknown
         if name == SRM_SERVICE:
-            return self.order_srm(_SRM_ACTIONS[action])
-        if name == DATABASE_SERVICE:
-            return self._database_as_service(action)
-        return self._service(name, action)
+            yield from self.order_srm(_SRM_ACTIONS[action])
+        elif name == DATABASE_SERVICE:
+            yield from self._database_as_service(action)
+        else:
+            yield from self._service(name, action)
 
     def _service(self, name: str, action: ServiceAction) -> Work[None]:
         self._must_not_hold(name, action)

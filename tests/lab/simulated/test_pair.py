@@ -319,3 +319,18 @@ def test_a_start_that_fails_after_the_delay_fails_the_node_over_at_once() -> Non
     told.operator.begin(verb("start service Cisco SIP Proxy on a"))
     told.until(lambda: told.state(A) is not State.NORMAL)
     assert died_s + 20 <= told.pair.now_s < died_s + 20 + 2
+
+
+def test_a_service_is_named_in_any_capitals_and_by_a_beginning() -> None:
+    told = Told()
+    told.do("stop service SIP on a")
+    boot = told.pair.a.boot
+    assert boot is not None
+    down = [one.name for one in boot.services.statuses() if one.note == "Commanded out of service"]
+    assert down == ["Cisco SIP Proxy"]
+    told.do("start service cisco sip proxy on a")
+    told.do("hang service a cisco DB on a")
+    assert not boot.database.ok
+    told.do("unblock service 'a cisco db' on a")
+    with pytest.raises(VerbRefused, match="could be Cisco SIP Proxy or Cisco Server Recovery Mana"):
+        told.do("kill service Cisco S on a")
