@@ -154,9 +154,10 @@ EVENTS: dict[str, EventInfo] = {
     "node.rebooting": EventInfo("The node is off for node.reboot_s and boots then."),
     "node.save_failed": EventInfo(
         "The state could not be stored; the node goes on, but a restart would not know of it.",
-        "Free the disk or repair the permissions of node.state_dir.",
+        "Do what the record says; the state is stored as soon as the disk takes it (node.saved).",
         "error",
     ),
+    "node.saved": EventInfo("The state that could not be stored is durable now."),
     "node.started": EventInfo("The node is up, with this identity and stored state."),
     "node.state_changed": EventInfo(
         "The node went from one state to another.",
@@ -478,7 +479,8 @@ def _opened(what: str, path: Path, max_bytes: int) -> RotatedFile:
         return RotatedFile(path, max_bytes)
     except OSError as failed:
         why = failed.strerror or str(failed)
-        raise LogError(f"{what}: {path}: {why}; name a file that can be written") from failed
+        right = "name a file that can be written, on a disk that has room"
+        raise LogError(f"{what}: {path}: {why}; {right}") from failed
 
 
 def _opened_journald() -> JournalSocket:

@@ -242,6 +242,7 @@ def test_the_help_lists_every_exit_code(capsys: Capture) -> None:
 def test_the_exit_codes_of_run_are_those_of_the_daemon() -> None:
     assert (daemon.CONFIG_BAD, daemon.PORT_BUSY) == (Exit.CONFIG_BAD, Exit.PORT_BUSY)
     assert (daemon.STATE_LOCKED, daemon.STATE_DAMAGED) == (Exit.STATE_LOCKED, Exit.STATE_DAMAGED)
+    assert daemon.DISK_REFUSES == Exit.DISK_REFUSES
 
 
 @pytest.mark.parametrize(

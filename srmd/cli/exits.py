@@ -19,6 +19,7 @@ class Exit(IntEnum):
     PORT_BUSY = 11
     STATE_LOCKED = 12
     STATE_DAMAGED = 13
+    DISK_REFUSES = 14
     INTERNAL = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
@@ -36,6 +37,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.PORT_BUSY: "run: a port is in use",
     Exit.STATE_LOCKED: "run: another process uses the state directory",
     Exit.STATE_DAMAGED: "run: the stored state is damaged",
+    Exit.DISK_REFUSES: "run: the state cannot be stored: disk full, read-only, or no permission",
     Exit.INTERNAL: "internal error: a defect of srmd",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.BROKEN_PIPE: "whoever read the output went away",

@@ -22,13 +22,16 @@ from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
 from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
-from srmd.store import nodestate
+from srmd.store import disk, nodestate
+from srmd.store.disk import DiskFault
 from srmd.store.nodestate import DamagedMemory, StateDirLocked
 from srmd.tls import BadCertificate
 from srmd.wire.codec import BELIEVED_MAX
 
-OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED = 0, 10, 11, 12, 13
+OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED, DISK_REFUSES = 0, 10, 11, 12, 13, 14
 """Exit codes; `srmd --help` lists them."""
+PASSING: Final = {DiskFault.FULL, DiskFault.QUOTA, DiskFault.BROKEN}
+"""What keeps a log from being opened and is not the fault of its name."""
 THREAD_JOIN_S = 0.5
 OVERHEAD_S = 10.0
 """What a stop may need besides limits.shutdown_s: the HTTP side, the threads, the last records."""
@@ -57,6 +60,8 @@ def run(config_path: Path) -> int:
     except StateDirLocked as error:
         return _refuse(STATE_LOCKED, f"node.state_dir: {error}")
     except OSError as error:
+        if disk.fault_of(error) is not None:
+            return _disk_refuses(config, error)
         return _refuse(
             CONFIG_BAD,
             f"node.state_dir: {config.node.state_dir}: {error.strerror}; name a folder "
@@ -66,7 +71,7 @@ def run(config_path: Path) -> int:
         try:
             log = start_log(config.log, config.node.id)
         except LogError as error:
-            return _refuse(CONFIG_BAD, str(error))
+            return _refuse_log(error)
         last_resort = _last_resort()
         for warning in loaded.warnings:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
@@ -77,11 +82,10 @@ def run(config_path: Path) -> int:
         except DamagedMemory as error:
             return _refuse(STATE_DAMAGED, str(error))
         except OSError as error:
-            return _refuse(
-                STATE_DAMAGED,
-                f"{config.node.state_dir}: {error}; free the disk or repair the permissions",
-            )
-        except (LogError, BadCertificate) as error:
+            return _disk_refuses(config, error)
+        except LogError as error:
+            return _refuse_log(error)
+        except BadCertificate as error:
             return _refuse(CONFIG_BAD, str(error))
         finally:
             log.close()
@@ -257,6 +261,21 @@ def _memory(config: Config, log: Log) -> nodestate.NodeMemory | None:
                 "and learns from its peer what it needs",
             )
     return loaded.memory
+
+
+def _disk_refuses(config: Config, error: OSError) -> int:
+    """Not the configuration's fault, and it may pass: whoever starts us may try again."""
+    node, folder = config.node.id, config.node.state_dir
+    why = (
+        "" if disk.fault_of(error) is None else f", because its state cannot be stored in {folder}"
+    )
+    return _refuse(DISK_REFUSES, f"node {node} is not started{why}: {disk.in_words(error)}")
+
+
+def _refuse_log(error: LogError) -> int:
+    cause = error.__cause__
+    refused = isinstance(cause, OSError) and disk.fault_of(cause) in PASSING
+    return _refuse(DISK_REFUSES if refused else CONFIG_BAD, str(error))
 
 
 def _refuse(code: int, why: str) -> int:

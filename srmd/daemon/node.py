@@ -11,7 +11,6 @@ import time
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,6 +57,7 @@ from srmd.daemon.listening import CannotListen
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.notify import Notify
 from srmd.daemon.peer import CallFailed
+from srmd.daemon.saving import Saving
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by
 from srmd.daemon.supervisor import (
     Limits,
@@ -144,7 +144,9 @@ class ServerNode:
         boot = _this_boot()
         self._powered_on_at = boot.at
         self.memory, self._start = wake(memory, config, boot, rebooted=rebooted)
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="node memory")
+        self.saving = Saving(
+            config.node.state_dir / nodestate.NODE_FILE, lambda: self.memory, self.log
+        )
         me, other = config.node.id, config.peer.id
         self.database = Database(
             config.node.state_dir,
@@ -273,7 +275,7 @@ class ServerNode:
             self.log.error("node.stop_overdue", limit_s=limit_s)
         if self._powered_on:
             self.log.info("node.stopped", end=end.value)
-        self._disk.shutdown(wait=False)
+        self.saving.close()
         self.journal.close()
         if self.journal.dropped:
             self.log.warning("journal.dropped", dropped_count=self.journal.dropped)
@@ -315,8 +317,10 @@ class ServerNode:
     async def store(self, memory: NodeMemory) -> None:
         """Make the memory durable, and make it the present one.  Raises OSError."""
         self.memory = memory
-        path = self.config.node.state_dir / nodestate.NODE_FILE
-        await asyncio.get_running_loop().run_in_executor(self._disk, nodestate.save, path, memory)
+        await self.saving.save(memory)
+
+    def save_failed(self, error: OSError) -> None:
+        self.saving.failed(error)
 
     async def _store_within(self, memory: NodeMemory) -> None:
         """The same within a bound, in which a shutdown has room for two.  Raises OSError."""
@@ -325,7 +329,9 @@ class ServerNode:
             async with asyncio.timeout(limit_s):
                 await self.store(memory)
         except TimeoutError:
-            raise TimeoutError(f"the disk did not answer within {limit_s:g} s") from None
+            late = TimeoutError(f"the disk did not answer within {limit_s:g} s")
+            self.save_failed(late)
+            raise late from None
 
     def outlive(self, incarnation: int) -> bool:
         """The peer knows a later number of ours than we do: our memory was lost.  Start SRM again

@@ -12,6 +12,7 @@ from srmd.core.states import State
 from srmd.daemon.facade import Action
 from srmd.daemon.strict_json import Schema
 from srmd.store.database import USERS_MAX, AssignmentMode
+from srmd.store.disk import DiskFault
 
 NODE_CHARS_MAX = 128
 USER_ID_CHARS_MAX = 128
@@ -159,6 +160,19 @@ SCHEMAS: dict[str, Schema] = {
                     "peer_users_count": COUNT_OR_UNKNOWN,
                 }
             ),
+            "memory": answer(
+                {
+                    "durable": {
+                        "type": "boolean",
+                        "description": "False: a restart would bring back an older state.",
+                    },
+                    "fault": {
+                        "type": ["string", "null"],
+                        "enum": [*(fault.value for fault in DiskFault), None],
+                        "description": "What the disk refused, where that is known.",
+                    },
+                }
+            ),
             "users": {
                 **answer(
                     {
@@ -195,7 +209,7 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
             "notices": {
                 **listed(TWO_LANGUAGES),
-                "description": "Mistakes that the heartbeats which arrive point to.",
+                "description": "A state that is not stored, and mistakes that datagrams point to.",
             },
             "tls": ref("Tls"),
         },

@@ -67,6 +67,10 @@ class Host(Protocol):
         """Make the memory durable.  Raises OSError."""
         ...
 
+    def save_failed(self, error: OSError) -> None:
+        """Say so, and save again as soon as the disk takes it."""
+        ...
+
     def state_changed(self, before: Node, result: Step) -> None: ...
 
     def outlive(self, incarnation: int) -> bool:
@@ -360,13 +364,8 @@ class Srm(Events):
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
                 await self.host.store(memory)
-        except (OSError, TimeoutError) as error:
-            self.log.error(
-                "node.save_failed",
-                state=memory.state.name,
-                op=memory.op,
-                error=str(error) or f"no answer within {SAVE_LIMIT_S} s",
-            )
+        except OSError as error:  # TimeoutError is one
+            self.host.save_failed(error)
 
     def _save_mark(self) -> None:
         if self._saving is None or self._saving.done():

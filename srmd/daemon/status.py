@@ -17,6 +17,7 @@ from srmd.core.states import Contact, Reason, State
 from srmd.core.texts import REASONS, Text, display
 from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
 from srmd.node.commands import shown_peer
+from srmd.store import disk
 
 if TYPE_CHECKING:
     from srmd.daemon.node import ServerNode
@@ -55,6 +56,7 @@ def status(node: ServerNode) -> dict[str, Any]:
             **_content(node.database.picture),
             **_agreement(node),
         },
+        "memory": _memory(node),
         "users": _users(node),
         "handbook": {
             "row": match.row.n,
@@ -76,13 +78,12 @@ def status(node: ServerNode) -> dict[str, Any]:
 
 
 def _notices(node: ServerNode) -> tuple[Text, ...]:
-    """What arrives at the heartbeat port and is no heartbeat of the peer, where it means a mistake;
-    what already counts as the mismatch is not told twice."""
-    srm = node.srm
-    if srm is None:
-        return ()
-    found = srm.heartbeat.beats.notices(time.monotonic())
-    return tuple(text for text in found if text != srm.mismatch)
+    """What an operator should know besides: the state is not stored, or datagrams arrive that are
+    no heartbeats of the peer and mean a mistake.  What counts as the mismatch is not told twice."""
+    srm, unsaved = node.srm, node.saving.notice(node.config.node.id)
+    found = srm.heartbeat.beats.notices(time.monotonic()) if srm is not None else ()
+    mistakes = (text for text in found if srm is not None and text != srm.mismatch)
+    return (*mistakes, *([] if unsaved is None else [unsaved]))
 
 
 def half(state: State, reason: Reason) -> dict[str, Any]:
@@ -156,6 +157,16 @@ def _content(picture: Picture) -> dict[str, Any]:
         "placement_op": picture.placement_op if known else None,
         "users_count": picture.content.users_count if known else None,
         "digest": f"{picture.content.digest:016x}" if known else None,
+    }
+
+
+def _memory(node: ServerNode) -> dict[str, Any]:
+    """Whether a restart would know of the state that is shown."""
+    failure = node.saving.failure
+    fault = disk.fault_of(failure) if failure is not None else None
+    return {
+        "durable": failure is None,
+        "fault": fault.value if fault is not None else None,
     }
 
 

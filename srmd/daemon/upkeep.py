@@ -19,7 +19,8 @@ STABLE_S = 60.0
 class Backoff:
     """Pauses between failures: doubled from the first to the longest."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float | None = None) -> None:
+        self._longest_s = PAUSE_LONGEST_S if longest_s is None else longest_s
         self._next_s = PAUSE_FIRST_S
         self._began_s = time.monotonic()
 
@@ -33,7 +34,7 @@ class Backoff:
         if now_s - self._began_s >= STABLE_S:
             self._next_s = PAUSE_FIRST_S
         self._began_s = now_s
-        pause_s, self._next_s = self._next_s, min(2 * self._next_s, PAUSE_LONGEST_S)
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
         return pause_s
 
 

@@ -11,7 +11,6 @@ file at the path anew and found it good; so a repaired one comes back without a 
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from srmd.store import user_file
+from srmd.store import disk, user_file
 from srmd.store import users as rules
 from srmd.store.database import (
     LIST_ROWS_MAX,
@@ -40,6 +39,7 @@ from srmd.store.database import (
     UserPage,
     UserRow,
 )
+from srmd.store.disk import DiskFault
 from srmd.store.epochs import EPOCH_FILE, Epochs
 from srmd.store.schema import APPLICATION_ID, STEPS, VERSION
 
@@ -72,12 +72,13 @@ _FAULTS = {
     sqlite3.SQLITE_IOERR: DatabaseFault.IO_ERROR,
 }
 
-_OS_FAULTS = {
-    errno.ENOSPC: DatabaseFault.FULL,
-    errno.EDQUOT: DatabaseFault.FULL,
-    errno.EROFS: DatabaseFault.READ_ONLY,
-    errno.EACCES: DatabaseFault.READ_ONLY,
-    errno.EIO: DatabaseFault.IO_ERROR,
+_DISK_FAULTS = {
+    DiskFault.FULL: DatabaseFault.FULL,
+    DiskFault.QUOTA: DatabaseFault.FULL,
+    DiskFault.READ_ONLY: DatabaseFault.READ_ONLY,
+    DiskFault.PERMISSION: DatabaseFault.READ_ONLY,
+    DiskFault.SLOW: DatabaseFault.LOCKED,
+    DiskFault.BROKEN: DatabaseFault.IO_ERROR,
 }
 
 _PASSING = frozenset({DatabaseFault.LOCKED, DatabaseFault.FULL})
@@ -539,10 +540,22 @@ def _explained(path: Path) -> Iterator[None]:
             kind = DatabaseFault.GONE
         else:
             kind = _FAULTS.get(code & 0xFF, DatabaseFault.DAMAGED)
+        if kind is DatabaseFault.IO_ERROR:  # of which SQLite does not tell what the disk said
+            refused = disk.tried(path.parent)
+            if refused is not None:
+                raise _refused(path, refused) from error
         raise _down(kind, path, str(error)) from error
     except OSError as error:
-        kind = _OS_FAULTS.get(error.errno or 0, DatabaseFault.GONE)
-        raise _down(kind, path, error.strerror or str(error)) from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> DatabaseDown:
+    fault = disk.fault_of(error)
+    if fault is None:
+        return _down(DatabaseFault.GONE, path, error.strerror or str(error))
+    return DatabaseDown(
+        _DISK_FAULTS[fault], f"{path}: {disk.WORDS[fault].en}", disk.WAYS_OUT[fault]
+    )
 
 
 def _down(kind: DatabaseFault, path: Path, what: str) -> DatabaseDown:

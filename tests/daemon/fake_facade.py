@@ -69,6 +69,7 @@ STATUS: dict[str, Any] = {
         "agrees_with_peer": True,
         "peer_users_count": 501,
     },
+    "memory": {"durable": True, "fault": None},
     "users": {
         "assigned": {"a": 250, "b": 250},
         "served": {"a": 0, "b": 500},

@@ -78,6 +78,9 @@ class Host:
         await self.disk_free.wait()
         self.stored.append(memory)
 
+    def save_failed(self, error: OSError) -> None:
+        self.log.error("node.save_failed", error=str(error))
+
     def state_changed(self, before: Node, result: Step) -> None: ...
 
     def outlive(self, incarnation: int) -> bool:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srmd.lab.pair import LabPair
 from srmd.lab.real import files
 from srmd.lab.scenario.verbs import FileAction, Files
 from tests.real.conftest import USERS, Story, records
+from tests.real.test_robust import full_disk
+
+LIMIT_S = 60.0
 
 
 def database(story: Story, action: FileAction) -> None:
@@ -41,3 +55,124 @@ def test_a_database_set_back_under_a_running_node_is_seen_and_comes_to_agree(sto
     for node in story.pair.nodes:
         for record in records(node, "users.differ"):
             assert record["level"] == "error"
+
+
+def test_a_manual_failover_on_a_full_disk_is_stored_as_soon_as_the_disk_takes_it() -> None:
+    """R2: the services of an Idle node stay stopped, also when its process is killed and starts.
+
+    No heartbeat helps: the peer is gone, and with it every save of its mark.
+    """
+    with LabPair() as pair:
+        a = pair.a
+        with full_disk(a):
+            pair.a.failover()
+            pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/On Admin Request")
+            pair.wait_until("a says so", lambda: a.status()["memory"]["durable"] is False)
+            assert a.status()["memory"]["fault"] == "full"
+            notice = a.status()["notices"][0]
+            assert "The state of node a is not stored: no space left on the disk." in notice["en"]
+            assert (
+                "ノード a の状態が保存されていません: ディスクの空き容量がありません。"
+                in notice["ja"]
+            )
+            pair.b.kill()
+        pair.wait_until("it is stored", lambda: a.status()["memory"]["durable"] is True)
+        assert Story(pair, a, pair.b).logs(a, "node.saved")["state"] == "IDLE"
+        a.kill()
+        a.start()
+        pair.wait_for(a="Idle/Initialization")
+
+
+def test_high_availability_switched_off_on_a_full_disk_stays_off_after_a_crash() -> None:
+    with LabPair() as pair:
+        with full_disk(pair.a):
+            pair.a.client.set_ha(False)
+            pair.wait_until("a says so", lambda: not pair.a.status()["memory"]["durable"])
+            pair.b.kill()
+        pair.wait_until("it is stored", lambda: pair.a.status()["memory"]["durable"])
+        pair.a.kill()
+        pair.a.start()
+        assert pair.a.status()["ha_enabled"] is False
+
+
+def ended(pair: LabPair, limit_bytes: int | None = None) -> tuple[int, str]:
+    """Exit code and last words of a node that cannot start; its files cannot outgrow the limit."""
+
+    def limited() -> None:
+        if limit_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    pair.a.vacate()
+    done = subprocess.run(
+        [sys.executable, "-m", "srmd", "run", "--config", str(pair.a.config_file)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        preexec_fn=limited,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def stopped() -> Iterator[LabPair]:
+    """The files of a pair; no node runs."""
+    pair = LabPair()
+    pair.write_configs()
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 64])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_full_disk_at_the_start_is_no_damage_and_systemd_tries_again(
+    stopped: LabPair, fresh: bool, limit_bytes: int
+) -> None:
+    """At 0 bytes not even the lock can name its owner, at 64 the memory does not fit."""
+    if not fresh:
+        stopped.start()
+        for node in stopped.nodes:
+            node.terminate()
+    code, said = ended(stopped, limit_bytes)
+    assert code == 14
+    folder = stopped.a.folder / "state"
+    assert said.splitlines()[-1] == (
+        f"srmd: node a is not started, because its state cannot be stored in {folder}: "
+        "no space left on the disk; free space on its file system"
+    )
+    assert "kernel" not in said
+    unit = Path("deploy/systemd/srmd.service").read_text(encoding="utf-8")
+    kept_down = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
+    assert kept_down is not None
+    assert "14" not in kept_down[1].split()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_directory_without_permission_is_tried_again(stopped: LabPair) -> None:
+    state = stopped.a.folder / "state"
+    state.mkdir(mode=0o500)
+    code, said = ended(stopped)
+    assert (code, "no permission to write there" in said) == (14, True)
+
+
+def test_a_state_directory_that_cannot_be_one_is_the_configurations_fault(
+    stopped: LabPair,
+) -> None:
+    (stopped.a.folder / "state").write_text("a file")
+    code, _ = ended(stopped)
+    assert code == 10
+
+
+def test_an_empty_database_in_the_place_of_a_known_one_is_reported(stopped: LabPair) -> None:
+    """The memory of the node knows better; the users come from the peer."""
+    stopped.start()
+    stopped.a.client.generate_users(10, "balanced", "user")
+    story = Story(stopped, stopped.a, stopped.b)
+    agree(story, 10)
+    stopped.a.terminate()
+    for file in (stopped.a.folder / "state").glob("users.sqlite3*"):
+        file.unlink()
+    (stopped.a.folder / "state" / "users.sqlite3").touch()
+    stopped.a.start()
+    assert story.logs(stopped.a, "database.lost")["level"] == "warning"
+    agree(story, 10)
