@@ -13,7 +13,9 @@ for all of them:
   that on loopback only) any program of this machine may command, but no web page in its browser:
   an address in the Host must be local too, and an Origin must be our own.
 - With TLS the routes of the peer want the certificate of the peer; all others only speak TLS.
-- Bodies have the content type of their route, which a form of a foreign page cannot send.
+- Bodies have the content type of their route, which a form of a foreign page cannot send, and a
+  declared length: of a body in chunks a few bytes each would cost as much as a whole one.
+- Nothing is heard behind a request for another protocol; it is answered as if it had not asked.
 """
 
 from __future__ import annotations
@@ -60,12 +62,15 @@ ANSWER_S = 10.0
 """How long the other side may take to read an answer; a long one waits longer."""
 ANSWER_BYTES_PER_S = 100_000
 """A page of users is read in a second of it, an export of 75,000 users in a quarter of a minute."""
-BEGUN_AT_ONCE = 4
-"""Requests that begin in one pass of the loop, so that a flood of them delays no heartbeat."""
+BEGUN_AT_ONCE = 8
+"""Requests without a token that begin in one pass of the loop, so that a flood of them delays no
+heartbeat.  Administrators do not wait behind it."""
 CLOSE_S = 2.0
 """How long requests under way may take when the server closes; cancelled ones as long again."""
 LINGER_S = 1.0
 """How long what is left of a refused body is read, so that its sender sees the refusal."""
+READ_BYTES = 1024
+"""So much of a body is kept unread, and a sixteenth as many chunks; each chunk costs its time."""
 LINE_BYTES_MAX = 8190
 HEADERS_MAX = 64
 INTEGER_DIGITS_MAX = 9
@@ -119,10 +124,20 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
 
     @web.middleware
     async def take_turns(request: web.Request, handler: Next) -> web.StreamResponse:
-        _visit(request).asks()
-        async with beginning:
-            await asyncio.sleep(0)  # the others of the loop have their turn
-        return await handler(request)
+        connection = _connection(request)
+        connection.visit.asks()
+        is_last = any(name in request.headers for name in ("Transfer-Encoding", "Upgrade"))
+        if is_last or request.method == "CONNECT":
+            connection.hear_no_more()
+        if not _shows_token(request, facade.config.control):
+            async with beginning:
+                await asyncio.sleep(0)  # the others of the loop have their turn
+            if request.transport is None:
+                return _respond(_NOBODY)
+        response = await handler(request)
+        if connection.is_deaf:
+            response.force_close()
+        return response
 
     @web.middleware
     async def answer_errors(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -141,13 +156,19 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
             return _respond(Answer(500, error(what)))
 
     @web.middleware
-    async def keep_pages_out(request: web.Request, handler: Next) -> web.StreamResponse:
+    async def judge_head(request: web.Request, handler: Next) -> web.StreamResponse:
+        if "Transfer-Encoding" in request.headers:
+            raise Unacceptable(
+                411,
+                "send the body with its Content-Length, and not in chunks",
+                headers={"Connection": "close"},
+            )
         if not request.path.startswith("/control/"):
             _refuse_foreign_pages(request, facade)
             _need_node(request, facade)
         return await handler(request)
 
-    app = web.Application(middlewares=[take_turns, answer_errors, keep_pages_out])
+    app = web.Application(middlewares=[answer_errors, take_turns, judge_head])
     for route in ROUTES:
         for method in route.methods:
             app.router.add_route(method, route.path, _serving(route, facade, body_s))
@@ -188,6 +209,7 @@ async def serve(
             loop=loop,
             keepalive_timeout=idle_s,
             lingering_time=linger_s,
+            read_bufsize=READ_BYTES,
             max_line_size=LINE_BYTES_MAX,
             max_field_size=LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
@@ -226,13 +248,26 @@ class _Connection(web.RequestHandler):
     What is not HTTP it answers in our shape and without a traceback.
     """
 
-    __slots__ = ("_answer_s", "_giving_up", "visit")
+    __slots__ = ("_answer_s", "_giving_up", "is_deaf", "visit")
 
     def __init__(self, visit: Visit, answer_s: float, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.visit = visit
         self._answer_s = answer_s
         self._giving_up: asyncio.TimerHandle | None = None
+        self.is_deaf = False
+
+    def hear_no_more(self) -> None:
+        """What comes from now on is neither parsed nor kept; the request under way is the last."""
+        self.is_deaf = True
+        self._lingering_time = 0.0
+        self.close()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_deaf:
+            super().data_received(data)
+        elif self.transport is not None:
+            self.transport.pause_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -284,13 +319,21 @@ def _full() -> bytes:
     return head.encode() + body
 
 
-def _visit(request: web.Request) -> Visit:
+def _connection(request: web.Request) -> _Connection:
     connection = request.protocol
     assert isinstance(connection, _Connection), "made by serve"
-    return connection.visit
+    return connection
+
+
+_NOBODY = Answer(503, error("the connection is lost"))
+"""The answer to a request whose sender did not wait for it: nobody reads this."""
 
 
 def _serving(route: Route, facade: Facade, body_s: float) -> Next:
+    # Of the requests that strangers may send and that use the database one is under way at a time:
+    # they do not queue up there before the moves of a failover.
+    alone = asyncio.Lock()
+
     async def serve_request(request: web.Request) -> web.StreamResponse:
         if route.access is Access.PEER and "Origin" in request.headers:
             raise Unacceptable(403, f"{route.path} is for the peer node, not for a web page")
@@ -315,8 +358,11 @@ def _serving(route: Route, facade: Facade, body_s: float) -> Next:
             body=body,
         )
         if route.access is Access.OPEN:
-            return _respond(await route.handler(call))
-        with _visit(request).kept():
+            async with alone:
+                if request.transport is None:
+                    return _respond(_NOBODY)
+                return _respond(await route.handler(call))
+        with _connection(request).visit.kept():
             return _respond(await route.handler(call))
 
     return serve_request
@@ -407,18 +453,22 @@ def _need_token(request: web.Request, control: ControlConfig) -> None:
     token = control.token
     if token is None:
         return
-    scheme, _, shown_token = request.headers.get("Authorization", "").partition(" ")
-    # Headers may hold bytes that are no text; Secret compares in constant time.
-    given = Secret(shown_token.strip().encode(errors="surrogateescape"))
-    if scheme.lower() == "bearer" and given in (token, control.old_token):
+    if _shows_token(request, control):
         return
-    what = "the token is wrong" if scheme else "a token is needed"
+    what = "the token is wrong" if "Authorization" in request.headers else "a token is needed"
     raise Unacceptable(
         401,
         f"{what}: send `Authorization: Bearer TOKEN` with control.token of this node's "
         "configuration (the srmd commands take it from SRMD_TOKEN)",
         headers={"WWW-Authenticate": 'Bearer realm="srmd"'},
     )
+
+
+def _shows_token(request: web.Request, control: ControlConfig) -> bool:
+    scheme, _, shown_token = request.headers.get("Authorization", "").partition(" ")
+    # Headers may hold bytes that are no text; Secret compares in constant time.
+    given = Secret(shown_token.strip().encode(errors="surrogateescape"))
+    return scheme.lower() == "bearer" and given in (control.token, control.old_token)
 
 
 # What they ask.

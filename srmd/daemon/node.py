@@ -190,7 +190,6 @@ class ServerNode:
         self._last_machine = remembered_node(self.memory)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._answers: OrderedDict[str, asyncio.Task[messages.Message]] = OrderedDict()
-        self._listing = asyncio.Lock()
         self._database_was_ok: bool | None = None
         self._services_logged: dict[str, tuple[ServiceState, str]] = {}
         """State and note of each service in its newest record."""
@@ -808,9 +807,7 @@ class ServerNode:
             ]
             return {"users": rows, "next": rows[-1]["user_id"] if page.more and rows else None}
 
-        # One at a time, so that listings never queue up before the moves of a failover.
-        async with self._listing:
-            return await self._with_database(listed, "users listed")
+        return await self._with_database(listed, "users listed")
 
     async def import_users(self, csv: bytes) -> Outcome:
         def imported(database: UserDatabase) -> dict[str, Any]:
@@ -874,8 +871,7 @@ class ServerNode:
             found.append(database.export_csv())
             return {}
 
-        async with self._listing:
-            outcome = await self._with_database(exported, "users exported")
+        outcome = await self._with_database(exported, "users exported")
         return outcome if isinstance(outcome, Refused) else found[0]
 
     async def topology(self) -> Outcome:

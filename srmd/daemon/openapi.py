@@ -122,6 +122,7 @@ class Route:
         if self.body is not None:
             found[400] = "The body cannot be read: it is missing, cut short or malformed."
             found[408] = "The body did not arrive in time."
+            found[411] = "The body comes in chunks, without a Content-Length."
             found[413] = f"The body is longer than {self.body.max_bytes} bytes."
             found[415] = f"The body is not plain {self.body.media_type}."
         if any("enum" in schema for schema in self.path_fields.values()):

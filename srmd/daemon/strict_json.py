@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 SHOWN_CHARS_MAX = 80
@@ -44,7 +45,7 @@ def check(schema: Schema, value: object, *, where: str) -> tuple[Problem, ...]:
     if type(value) is not _KINDS[schema["type"]]:
         return (Problem(where, shown(value), f"is not {right(schema)}"),)
     if isinstance(value, dict):
-        return _check_object(schema, value)[:PROBLEMS_MAX]
+        return _check_object(schema, value)
     good = (
         value in schema.get("enum", (value,))
         and (not isinstance(value, str) or _fits(schema, len(value), "minLength", "maxLength"))
@@ -98,23 +99,23 @@ def right(schema: Schema) -> str:
 def _check_object(schema: Schema, value: dict[str, Any]) -> tuple[Problem, ...]:
     known: Mapping[str, Schema] = schema["properties"]
     names = ", ".join(known) or "none"
-    unknown = [
+    unknown = (
         Problem(shown(name).strip("'"), shown(given), f"is not known here; the fields are: {names}")
         for name, given in value.items()
         if name not in known
-    ]
-    missing = [
+    )
+    missing = (
         Problem(name, "(missing)", f"must be given: {right(known[name])}")
         for name in schema.get("required", ())
         if name not in value
-    ]
-    wrong = [
+    )
+    wrong = (
         problem
         for name, given in value.items()
         if name in known
         for problem in check(known[name], given, where=name)
-    ]
-    return (*missing, *wrong, *unknown)
+    )
+    return tuple(islice(chain(missing, wrong, unknown), PROBLEMS_MAX))
 
 
 def _check_choice(choices: list[Schema], value: object, where: str) -> tuple[Problem, ...]:

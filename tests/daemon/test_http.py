@@ -314,16 +314,41 @@ async def test_what_a_path_does_not_know_is_named_with_what_it_knows() -> None:
     assert method.error.endswith("the path knows POST")
 
 
-async def test_a_body_without_a_declared_length_is_cut_at_the_limit() -> None:
+async def test_a_body_without_a_declared_length_is_refused() -> None:
     async with running() as api:
         head = (
             "POST /api/v1/users/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
             f"Authorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
-        chunk = b"%x\r\n" % (IMPORT_BYTES_MAX + 1) + b"x" * (IMPORT_BYTES_MAX + 1) + b"\r\n"
-        got = await api.raw(head.encode(), chunk, method="POST", path="/api/v1/users/import")
-    assert got.status == 413
+        got = await api.raw(
+            head.encode(),
+            b"1\r\nx\r\n0\r\n\r\n",
+            method="POST",
+            path="/api/v1/users/import",
+        )
+    assert (got.status, got.headers["Connection"]) == (411, "close")
+    assert got.error == "send the body with its Content-Length, and not in chunks"
     assert api.facade.asked == []
+
+
+async def test_a_body_in_very_small_chunks_is_not_read() -> None:
+    async with running() as api, asyncio.timeout(WITHIN_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
+        writer.write(GOOD_HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\nx\r\n" * 500_000)
+        assert await reader.readline() == b"HTTP/1.1 411 Length Required\r\n"
+        writer.close()
+
+
+async def test_a_request_for_another_protocol_is_answered_and_is_the_last() -> None:
+    async with running() as api, asyncio.timeout(WITHIN_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
+        writer.write(GOOD_HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + GOOD_HEAD)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert answer.count(b"HTTP/1.1") == 1
+        writer.close()
 
 
 async def test_an_import_of_just_the_limit_is_taken() -> None:
@@ -613,6 +638,26 @@ async def test_a_request_for_another_node_is_refused_and_does_nothing() -> None:
             assert api.facade.asked == []
         got = await api.ask("GET", "/api/v1/status", headers={"X-SRMD-Node": "lab/a"})
         assert got.status == 200
+
+
+async def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
+    """Strangers asked for pages of users and left: their questions queued up without bound."""
+    facade = FakeFacade()
+    facade.hold = asyncio.Event()
+    async with running(facade) as api, asyncio.timeout(WITHIN_S):
+        first = asyncio.create_task(api.ask("GET", "/api/v1/users?after=first"))
+        await facade.holding.wait()
+        _, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
+        writer.write(b"GET /api/v1/users?after=second HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(3):  # the one before is read by then
+            await api.raw(GOOD_HEAD + b"\r\n", method="GET", path="/api/v1/health")
+        writer.transport.abort()
+        for _ in range(3):
+            await api.raw(GOOD_HEAD + b"\r\n", method="GET", path="/api/v1/health")
+        facade.hold.set()
+        await first
+        await api.ask("GET", "/api/v1/users?after=third")
+    assert [asked[1] for asked in facade.asked] == ["first", "third"]
 
 
 async def test_a_port_in_use_is_a_clear_error() -> None:

@@ -118,6 +118,8 @@ async def provoke(api: Api, route: Route, status: str) -> Got:
             return await api.good(route, path=route.path.format(**values))
         case "408":
             return await api.head(route, "Content-Length: 10")
+        case "411":
+            return await api.head(route, "Transfer-Encoding: chunked")
         case "413":
             assert route.body is not None
             return await api.head(route, f"Content-Length: {route.body.max_bytes + 1}")

@@ -7,7 +7,9 @@ late in the same seconds, which a process beside the node measures.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import resource
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -85,8 +88,10 @@ def was_punctual(node: LabNode, since_s: float, until_s: float, machine_late_s: 
     assert worst_s <= INTERVAL_S + LATE_S + machine_late_s, (worst_s, machine_late_s)
 
 
-def stayed_well(pair: LabPair) -> None:
+def stayed_well(pair: LabPair, *, memory_mb_max: float = math.inf) -> None:
     """Nothing happened to the state of either node; then both are ended."""
+    used_pages = int(Path(f"/proc/{pair.a.pid}/statm").read_text().split()[1])
+    assert used_pages * resource.getpagesize() <= memory_mb_max * 1e6
     pair.wait_for(a=NORMAL, b=NORMAL)
     assert [node.status()["counters"]["transitions"] for node in pair.nodes] == [1, 1]
     for node in pair.nodes:
@@ -202,6 +207,63 @@ def test_a_flood_of_requests_kills_no_service() -> None:
             flood.kill()
             flood.wait()
         stayed_well(pair)
+
+
+HOSTILE = {
+    "a body in chunks of one byte": (
+        b"POST /control/v1/report HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n" * 10_000,
+    ),
+    "bytes behind an upgrade": (
+        b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n"
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"x" * 60_000,
+    ),
+}
+POUR = """
+import asyncio, sys
+host, port, *sources = sys.argv[1:]
+head, part = map(bytes.fromhex, sys.stdin.read().split())
+async def pour(source):
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
+            writer.write(head)
+            while True:
+                writer.write(part)
+                await asyncio.wait_for(writer.drain(), 2)
+        except OSError:
+            await asyncio.sleep(0.05)
+async def main():
+    await asyncio.gather(*(pour(source) for source in sources))
+asyncio.run(main())
+"""
+MEMORY_MB_MAX = 250
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_strangers_pour_in_is_neither_parsed_nor_kept(name: str) -> None:
+    """Each of them read on: chunks of one byte cost the loop ten seconds and the pair a take-over,
+    bytes behind an upgrade 400 MB."""
+    head, part = HOSTILE[name]
+    with LabPair(SETTINGS) as pair:
+        sources = [SOURCES[1 + number % 2] for number in range(120)]
+        stranger = subprocess.Popen(
+            [sys.executable, "-c", POUR, HOST, pair.a.control.rpartition(":")[2], *sources],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert stranger.stdin is not None
+            stranger.stdin.write(f"{head.hex()} {part.hex()}")
+            stranger.stdin.close()
+            until_s = time.monotonic() + FLOOD_S
+            while time.monotonic() < until_s:
+                pair.a.status()
+        finally:
+            stranger.kill()
+            stranger.wait()
+        stayed_well(pair, memory_mb_max=MEMORY_MB_MAX)
 
 
 def test_a_flood_of_datagrams_from_a_stranger_delays_no_heartbeat() -> None:
