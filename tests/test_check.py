@@ -257,7 +257,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     "answer,level,text",
     [
         ((403, b'{"error": "Host is not local"}'), 3, "Host is not local"),
-        ((401, b'{"error": "a token is needed"}'), 3, "a token is needed"),
+        ((401, b'{"error": "a token is needed"}'), 3, "wants a token for this"),
         ((500, b'{"error": "a mistake in srmd"}'), 3, "a mistake in srmd"),
         ((503, b'{"error": "too many connections"}'), 2, "too many connections"),
         ((200, b"<html>"), 2, "does not answer as a node of srmd"),

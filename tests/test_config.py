@@ -22,6 +22,7 @@ from srmd.config import (
     HeartbeatConfig,
     Loaded,
     load,
+    machine,
     plain,
     rows,
     shipped,
@@ -661,7 +662,7 @@ def paths(folder: Path, changes: Mapping[str, str]) -> list[tuple[str, str]]:
     """What `srmd config check` has against the paths of a file, as (key, what would be right)."""
     file = write(folder, {**CALM, **changes})
     try:
-        found = load(file, with_paths=True).warnings
+        found = load(file, on_this_machine=True).warnings
     except ConfigError as refused:
         found = refused.problems
     return [(problem.key, problem.right) for problem in found]
@@ -736,13 +737,46 @@ def test_what_only_this_user_may_not_is_a_warning(
     monkeypatch.setattr(os, "access", lambda *_args: False)
     (tmp_path / "log").touch(0o600)
     changes = {"log.file": '"log"', **a_service("/bin/sh")}
-    found = load(write(tmp_path, {**CALM, **changes}), with_paths=True).warnings
+    found = load(write(tmp_path, {**CALM, **changes}), on_this_machine=True).warnings
     assert [warning.key for warning in found] == [
         "node.state_dir",
         "log.file",
         "services.service 1.command",
     ]
     assert all("the user that runs the node must be able to" in each.right for each in found)
+
+
+def test_an_interface_that_is_not_here_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net" / "eth0").mkdir(parents=True)
+    monkeypatch.setattr(machine, "INTERFACES", tmp_path / "net")
+    changes = {
+        "heartbeat.listen": '"[fe80::1%nowhere0]:22001"',
+        "peer.heartbeat": '"[fe80::2%nowhere0]:22001"',
+        "peer.control": '"http://[fe80::2%nowhere0]:20075"',
+    }
+    found = paths(tmp_path, changes)
+    assert [key for key, _ in found] == ["heartbeat.listen", "peer.heartbeat", "peer.control"]
+    assert all(right == "no interface nowhere0 is here now; one of eth0" for _, right in found)
+
+
+def test_a_port_that_an_outgoing_connection_may_hold_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux gives ports of a range to outgoing connections, and the node found its own taken."""
+    monkeypatch.setattr(machine, "NETWORK", tmp_path)
+    (tmp_path / "ip_local_port_range").write_text("20000\t29999\n")
+    (tmp_path / "ip_local_reserved_ports").write_text("22000-22005,23000\n")
+    assert paths(tmp_path, {}) == [
+        (
+            "control.listen",
+            "an outgoing connection of this machine may hold it (20000 to 29999 are for them); "
+            "choose another, or sysctl net.ipv4.ip_local_reserved_ports=20075",
+        )
+    ]
+    (tmp_path / "ip_local_reserved_ports").write_text("20075,22001\n")
+    assert paths(tmp_path, {}) == []
 
 
 def test_a_node_starts_without_the_program_of_a_service(tmp_path: Path) -> None:

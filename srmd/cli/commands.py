@@ -206,7 +206,7 @@ def config_check(options: Options) -> int:
         options.config if options.file is None else options.file, "config check: FILE"
     )
     try:
-        loaded = load(file, with_paths=True)
+        loaded = load(file, on_this_machine=True)
     except ConfigError as bad:
         if options.json:
             print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))

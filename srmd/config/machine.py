@@ -1,4 +1,4 @@
-"""Checks the paths of a configuration on this machine, for `srmd config check`.
+"""Checks paths, interfaces and ports of a configuration on this machine, for `srmd config check`.
 
 `srmd run` does not ask this: a node starts without the program of a service, and says which one.
 What no user could use is a problem.  What only this user cannot use is a warning, because the node
@@ -12,16 +12,24 @@ import pwd
 import shutil
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from srmd.config.values import Config
-from srmd.strict_toml import Reader, shown
+from srmd.config.values import Address, Config
+from srmd.strict_toml import Reader, one_of, shown
 
+NETWORK = Path("/proc/sys/net/ipv4")
+"""Where Linux says which ports it gives to outgoing connections."""
+INTERFACES = Path("/sys/class/net")
 SHEBANG_BYTES_MAX = 256
 """The kernel reads no more of a first line; longer ones are not judged."""
 
 
-def judge_paths(reader: Reader, config: Config) -> None:
-    """Notes folders and files that cannot be, and commands that cannot be executed."""
+def judge_machine(reader: Reader, config: Config) -> None:
+    """Notes folders and files that cannot be, commands that cannot be executed, interfaces that are
+    not there, and ports that an outgoing connection may hold."""
+    _judge_zones(reader, config)
+    _judge_port(reader, "heartbeat.listen", config.heartbeat.listen)
+    _judge_port(reader, "control.listen", config.control.listen)
     if reader.fine("node.state_dir"):
         _judge_folder(reader, "node.state_dir", config.node.state_dir)
     if config.log.file is not None and reader.fine("log.file"):
@@ -34,6 +42,38 @@ def judge_paths(reader: Reader, config: Config) -> None:
             key = f"services.service {number}.{name}"
             if command and reader.fine(key):
                 _judge_command(reader, key, command[0], config.node.run_dir)
+
+
+def _judge_zones(reader: Reader, config: Config) -> None:
+    """A zone is the name of an interface of this machine, also in the address of the peer."""
+    hosts = {
+        "heartbeat.listen": config.heartbeat.listen.host,
+        "control.listen": config.control.listen.host,
+        "peer.heartbeat": config.peer.heartbeat.host,
+        "peer.control": urlsplit(config.peer.control).hostname or "",
+    }
+    for key, host in hosts.items():
+        _, _, zone = host.partition("%")
+        known = sorted(each.name for each in INTERFACES.glob("*")) if zone else []
+        if known and zone not in known and reader.fine(key):
+            reader.warn(key, host, f"no interface {zone} is here now; {one_of(known, zone)}")
+
+
+def _judge_port(reader: Reader, key: str, listen: Address) -> None:
+    """An outgoing connection may hold the port when the node starts."""
+    try:
+        low, high = map(int, (NETWORK / "ip_local_port_range").read_text("ascii").split())
+        reserved = (NETWORK / "ip_local_reserved_ports").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return  # only Linux says it
+    spans = [span.partition("-") for span in reserved.split(",") if span]
+    kept = any(int(first) <= listen.port <= int(last or first) for first, _, last in spans)
+    if low <= listen.port <= high and not kept and reader.fine(key):
+        right = (
+            f"an outgoing connection of this machine may hold it ({low} to {high} are for them); "
+            f"choose another, or sysctl net.ipv4.ip_local_reserved_ports={listen.port}"
+        )
+        reader.warn(key, str(listen), right)
 
 
 def _judge_folder(reader: Reader, key: str, path: Path) -> None:

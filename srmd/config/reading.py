@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from srmd import strict_toml
-from srmd.config.machine import judge_paths
+from srmd.config.machine import judge_machine
 from srmd.config.relations import relate
 from srmd.config.secrets import Secrets, judge_mode
 from srmd.config.values import (
@@ -79,12 +79,12 @@ def load(
     path: str | os.PathLike[str],
     env: Mapping[str, str] | None = None,
     *,
-    with_paths: bool = False,
+    on_this_machine: bool = False,
 ) -> Loaded:
     """Reads the file of a node.  Raises ConfigError with all problems at once.
 
     `env` answers `{env = "NAME"}`; None: the environment of this process.
-    `with_paths`: folders, files and programs are looked for on this machine too.
+    `on_this_machine`: folders, files, programs, interfaces and ports are looked for too.
     """
     file = Path(path)
     folder = file.parent
@@ -107,8 +107,8 @@ def load(
     )
     root.close()
     relate(reader, config)
-    if with_paths:
-        judge_paths(reader, config)
+    if on_this_machine:
+        judge_machine(reader, config)
     reader.verdict()
     return Loaded(config, tuple(reader.warnings))
 
