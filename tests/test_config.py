@@ -655,7 +655,13 @@ def test_a_loopback_address_that_listens_beside_a_named_peer_is_warned(tmp_path:
     assert [warning.key for warning in read(tmp_path, changes).warnings] == ["peer.heartbeat"]
 
 
-# Paths of this machine.
+# This machine.
+
+
+@pytest.fixture(autouse=True)
+def ports_of_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some machines give every port to outgoing connections."""
+    monkeypatch.setattr(machine, "NETWORK", tmp_path / "no-proc")
 
 
 def paths(folder: Path, changes: Mapping[str, str]) -> list[tuple[str, str]]:
