@@ -492,6 +492,7 @@ def _timeline(timeline: Parser) -> None:
     timeline.add_argument("--format", choices=TIMELINE_FORMATS, default="text")
     timeline.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     _add_language(timeline)
+    timeline.set_defaults(lang=None)  # a page then opens in the language of the browser
     _does(timeline, "records", "timeline")
 
 

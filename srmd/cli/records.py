@@ -11,6 +11,7 @@ from pathlib import Path
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json
+from srmd.core.texts import Language
 from srmd.lab.records.reading import Records, Unusable, read
 
 Options = argparse.Namespace
@@ -43,16 +44,16 @@ def why(options: Options) -> int:
         nodes = histories(records)
         wanted = find(nodes, node=options.node, op=options.op, at=options.at)
     except (Unusable, NotFound) as none:
-        _say_closing(records)
+        _say_closing(records, options.lang)
         raise Failure(Exit.USAGE, f"why: {none}") from none
     chains = [explain(nodes, *one) for one in wanted]
     if options.json:
         print(as_json([as_plain(chain, options.lang) for chain in chains]))
     else:
         print("\n".join(as_text(chain, options.lang) for chain in chains), end="")
-    for note in (*nodes.offsets, *nodes.notes):
-        print(note, file=sys.stderr)
-    _say_closing(records)
+    for note in (*(one.told() for one in nodes.offsets), *nodes.notes):
+        print(note.say(options.lang), file=sys.stderr)
+    _say_closing(records, options.lang)
     return Exit.OK
 
 
@@ -64,15 +65,15 @@ def timeline(options: Options) -> int:
     try:
         line = make(records)
     except Unusable as none:
-        _say_closing(records)
+        _say_closing(records, options.lang)
         raise Failure(Exit.USAGE, f"timeline: {none}") from none
     match options.format:
         case "html":
-            text = page.as_html(line)
+            text = page.as_html(line, options.lang)
         case "json":
             text = page.as_json(line)
         case _:
-            text = page.as_text(line, options.lang)
+            text = page.as_text(line, options.lang or "en")
     if options.output is None:
         print(text, end="")
     else:
@@ -80,7 +81,7 @@ def timeline(options: Options) -> int:
             Path(options.output).write_text(text, encoding="utf-8")
         except OSError as failed:
             raise Failure(Exit.USAGE, f"--output {options.output}: {failed.strerror}") from failed
-    _say_closing(records)
+    _say_closing(records, options.lang)
     return Exit.OK
 
 
@@ -91,6 +92,6 @@ def _read(options: Options) -> Records:
         raise Failure(Exit.USAGE, f"{options.command_word}: {none}") from none
 
 
-def _say_closing(records: Records) -> None:
+def _say_closing(records: Records, language: Language | None = None) -> None:
     """To stderr: the output may be JSON or a page."""
-    print("\n".join(records.closing()), file=sys.stderr)
+    print("\n".join(records.closing(language or "en")), file=sys.stderr)

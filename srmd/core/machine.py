@@ -48,7 +48,9 @@ class Step:
     refusal: str | None = None
     """For a request that this state does not allow: what is needed."""
     why: str = ""
-    """The rule that decided, in one sentence."""
+    """The rule that decided, in one sentence; `core.rule_texts` says which of its cases it was."""
+    rule: str = ""
+    """The name of the decision; empty where none was asked."""
 
 
 E = TypeVar("E", bound=Event)
@@ -182,7 +184,7 @@ class Table:
         assert step.node.state is node.state or step.node.state in row.may_lead_to, (
             f"{row.name} led from {node.state.name} to {step.node.state.name}, undeclared"
         )
-        return replace(step, why=row.why)
+        return replace(step, why=row.why, rule=row.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step
 from srmd.core.node import Node
+from srmd.core.rule_texts import told
 from srmd.core.services import (
     DATABASE_SERVICE,
     SRM_SERVICE,
@@ -371,7 +372,7 @@ class ServerNode:
             peer_reason=REASONS[peer[1]].en if peer else None,
             row=match.row.n,
             row_key=match.row.key,
-            why=result.why,
+            why=told(before, result).en,
         )
         me, other = self.config.node.id, self.config.peer.id
         took_over = after.state is State.BACKUP and before.state is State.TAKING_OVER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -78,3 +79,31 @@ def test_a_part_of_the_line_shows_only_what_is_in_it(
     dom = drawn(chromium, page, tmp_path, "lang=en&from=9.2&to=9.8")
     assert "Running in Failed Mode / Unknown</text>" in dom
     assert "Normal / Normal</text>" not in dom
+
+
+def test_the_page_opens_in_the_language_it_was_made_for(
+    chromium: str, page: Path, tmp_path: Path
+) -> None:
+    made = page.with_name("made.html")
+    made.write_text(page.read_text().replace('"language": null', '"language": "ja"'))
+    assert '<html lang="ja">' in drawn(chromium, made, tmp_path, "")
+
+
+def test_labels_of_faults_at_the_same_time_do_not_overlap(chromium: str, tmp_path: Path) -> None:
+    """They were written over each other, and the heartbeats over them."""
+    split_brain(tmp_path / "logs")
+    proxies = tmp_path / "logs" / "faultproxy.jsonl"
+    with proxies.open("a") as out:
+        for name, kind in (("d", "duplicate"), ("c", "corrupt"), ("r", "reorder")):
+            toxic = {"name": name, "type": kind, "attributes": {"probability": 0.5}}
+            proxy = "lab_1_heartbeats_a_to_b"
+            line = {"event": "toxic.added", "at_s": 2.6, "proxy": proxy, "toxic": toxic}
+            out.write(json.dumps(line) + "\n")
+    file = tmp_path / "line.html"
+    file.write_text(as_html(timeline(read([tmp_path / "logs"]))))
+    dom = drawn(chromium, file, tmp_path, "lang=en")
+    labels = re.findall(r'y="([\d.]+)" class="fault">a→b heartbeats: ([^<]*)</text>', dom)
+    assert [said for _, said in labels] == ["refused", "50% doubled", "50% corrupted"]
+    assert len({y for y, _ in labels}) == 3
+    beats = [found.start() for found in re.finditer(r'data-beat="\d+"', dom)]
+    assert beats[-1] < dom.index('class="fault">a→b'), "over the heartbeats"

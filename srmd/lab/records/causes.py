@@ -25,6 +25,7 @@ from srmd.core.events import (
 )
 from srmd.core.machine import ANSWERS
 from srmd.core.node import Node
+from srmd.core.rule_texts import told
 from srmd.core.states import Health, State
 from srmd.core.texts import Language, Text
 from srmd.lab.records import words
@@ -184,7 +185,7 @@ def _link(nodes: Histories, history: History, point: Point) -> Link:
         rows.append(Row(words.BECAUSE, words.STARTED_SO))
         return Link(_heading(history, None, node), tuple(rows))
     rows.append(Row(words.BECAUSE, words.event(taken.event, history.about.peer)))
-    rows.append(Row(words.RULE, _same(f"{taken.decision}: {taken.step.why}")))
+    rows.append(Row(words.RULE, words.rule(taken.decision, told(taken.before, taken.step))))
     if isinstance(taken.event, (PeerDown, PeerLeft)):
         rows += _silence(nodes, history, point)
     if isinstance(taken.event, HealthChanged):

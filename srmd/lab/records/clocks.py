@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from srmd.core.texts import Text
 from srmd.wire.journal import Beats
 
 PAIRS_MIN = 1
@@ -30,15 +31,21 @@ class Offset:
     """None: by wall clocks, nobody knows."""
     beats_count: int
 
-    def __str__(self) -> str:
+    def told(self) -> Text:
+        """For people."""
         if self.uncertainty_s is None:
-            return (
+            return Text(
                 f"clock of {self.node} against {self.of}: laid side by side by their wall clocks;"
-                " no heartbeat of both directions joins them"
+                " no heartbeat of both directions joins them",
+                f"{self.node} と {self.of} の時計: 双方向のハートビートがないため、"
+                "実時刻で並べています",
             )
-        return (
-            f"clock of {self.node} minus clock of {self.of}: {self.offset_s * 1000:+.3f} ms,"
-            f" +-{self.uncertainty_s * 1000:.3f} ms, from {self.beats_count} heartbeats"
+        ahead, about = f"{self.offset_s * 1000:+.3f} ms", f"+-{self.uncertainty_s * 1000:.3f} ms"
+        return Text(
+            f"clock of {self.node} minus clock of {self.of}: {ahead}, {about},"
+            f" from {self.beats_count} heartbeats",
+            f"{self.node} の時計 - {self.of} の時計: {ahead}、{about}"
+            f" (ハートビート {self.beats_count} 個による)",
         )
 
 

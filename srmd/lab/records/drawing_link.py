@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from srmd.core.texts import Text
 from srmd.lab.records import words
 from srmd.lab.records.history import Histories
 from srmd.lab.records.line import Bar, Beat, Timeline, other
@@ -16,7 +17,6 @@ BEATS_MAX = 20_000
 """Heartbeats drawn one by one; of more only the lost ones are."""
 LINK: Final = re.compile(r"(heartbeats|control)_([ab])_to_([ab])$")
 """How the proxies of a lab end; see `lab.scenario.toxics`."""
-REFUSES: Final = "refuses"
 
 
 def draw_beats(made: Timeline, nodes: Histories) -> None:
@@ -40,9 +40,7 @@ def draw_beats(made: Timeline, nodes: Histories) -> None:
             made.beats.append(Beat(name, flight.seq, sent_s, heard_s))
     if len(made.beats) > BEATS_MAX:
         lost = [one for one in made.beats if one.heard_s is None][:BEATS_MAX]
-        made.notes.append(
-            f"{len(made.beats)} heartbeats: only {len(lost)} that were not heard are drawn"
-        )
+        made.notes.append(words.only_lost(len(made.beats), len(lost)))
         made.beats = lost
 
 
@@ -50,7 +48,7 @@ def draw_faults(made: Timeline, proxy: list[Record], nodes: Histories) -> None:
     """A window for each toxic, and for each time in which a proxy refused."""
     began_s = _began_s(proxy)
     if began_s is None:
-        made.notes.append(f"{proxy[0].place.file}: does not say when it began, left out")
+        made.notes.append(words.no_begin(proxy[0].place.file))
         return
     to_line_s = made.at_s(began_s + _host_s(nodes, proxy[0]))
     faults = _Faults(made)
@@ -65,7 +63,7 @@ class _Faults:
 
     def __init__(self, made: Timeline) -> None:
         self._made = made
-        self._open: dict[tuple[str, str], tuple[float, str]] = {}
+        self._open: dict[tuple[str, str], tuple[float, Text]] = {}
 
     def hear(self, record: Record, at_s: float) -> None:
         """What the proxies' server tells."""
@@ -75,14 +73,17 @@ class _Faults:
                 toxic = record.inner("toxic")
                 name = str(toxic.get("name"))
                 self._end((proxy, name), at_s)
-                self._open[proxy, name] = (at_s, _toxic(toxic))
+                self._open[proxy, name] = (
+                    at_s,
+                    words.toxic(str(toxic.get("type")), _attributes(toxic)),
+                )
             case "toxic.removed":
                 self._end((proxy, str(record.fields.get("toxic"))), at_s)
             case "proxy.changed" | "proxy.created":
                 shown = record.inner("proxy")
                 name = str(shown.get("name"))
                 if shown.get("enabled") is False:
-                    self._open.setdefault((name, ""), (at_s, REFUSES))
+                    self._open.setdefault((name, ""), (at_s, words.REFUSES))
                 else:
                     self._end((name, ""), at_s)
             case "proxy.deleted":
@@ -107,6 +108,11 @@ class _Faults:
         channel, sender, receiver = link.groups()
         text = words.fault(channel, what)
         lane = f"link {sender} {receiver}"
+        same = [one for one in self._made.bars if (one.lane, one.text) == (lane, text)]
+        for one in same:  # of the other stream of a connection: one fault for people
+            if one.from_s <= at_s and from_s <= one.to_s:
+                self._made.bars.remove(one)
+                from_s, at_s = min(from_s, one.from_s), max(at_s, one.to_s)
         self._made.bars.append(Bar(lane, from_s, at_s, "fault", text, text, text))
 
 
@@ -130,7 +136,6 @@ def _host_s(nodes: Histories, first: Record) -> float:
     return wall_s - at_s - nodes.first.wall_minus_clock_s
 
 
-def _toxic(toxic: Mapping[str, Any]) -> str:
+def _attributes(toxic: Mapping[str, Any]) -> Mapping[str, Any]:
     attributes = toxic.get("attributes")
-    pairs = attributes.items() if isinstance(attributes, Mapping) else ()
-    return " ".join([str(toxic.get("type")), *(f"{key}={value}" for key, value in pairs)])
+    return attributes if isinstance(attributes, Mapping) else {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from srmd.core.rule_texts import told
 from srmd.core.services import DATABASE_SERVICE, ServiceState
 from srmd.core.states import Health
 from srmd.core.texts import REASONS, Text, display
@@ -90,12 +91,12 @@ def _draw_state(made: Timeline, history: History, point: Point, to_s: float) -> 
     made.bars.append(Bar(lane, from_s, to_s, kind, text, tip, short))
 
 
-def _rule(point: Point) -> str:
+def _rule(point: Point) -> Text:
     """The decision and the event that led here."""
-    if point.taken is None:
-        return "as SRM started with it" if point.boot else "as it was when these records begin"
-    name, event = point.taken.decision, type(point.taken.event).__name__
-    return f"{name} on {event}: {point.taken.step.why}"
+    taken = point.taken
+    if taken is None:
+        return words.STARTED_SO if point.boot else words.FOUND_SO
+    return words.rule(taken.decision, told(taken.before, taken.step), taken.event)
 
 
 def _transition(lane: str, point: Point, at_s: float) -> Mark:
@@ -105,13 +106,16 @@ def _transition(lane: str, point: Point, at_s: float) -> Mark:
     old = display(was.state, was.reason)
     new = display(node.state, node.reason)
     match = row_of(node)
-    row = f"row {match.row.n}" if match.row.n else f"ours: {match.row.key}"
-    more = f"op {node.op}  {row}  {_rule(point)}"
+    row, number = words.row_label(match), match.row.n or match.row.key
+    rule = _rule(point)
     text = Text(
         f"{old.en} -> {new.en} / {REASONS[node.reason].en}",
         f"{old.ja} -> {new.ja} / {REASONS[node.reason].ja}",
     )
-    tip = Text(f"{text.en}\n{more}\n{point.place}", f"{text.ja}\n{more}\n{point.place}")
+    tip = Text(
+        f"{text.en}\nop {node.op}, {row.en}: {number}\n{rule.en}\n{point.place}",
+        f"{text.ja}\nop {node.op}, {row.ja}: {number}\n{rule.ja}\n{point.place}",
+    )
     return Mark(lane, at_s, "transition", text, tip)
 
 

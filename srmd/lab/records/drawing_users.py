@@ -43,7 +43,7 @@ def draw_users(made: Timeline, nodes: Histories) -> None:
     """Who serves the users of each home, by the states of both nodes and the moves they ended."""
     names = list(nodes.nodes)
     if len(names) < 2:
-        made.notes.append("users: the journal of the other node is needed to tell who serves them")
+        made.notes.append(words.ONE_JOURNAL)
         return
     holders = {name: _Holder() for name in names}
     changes = [

@@ -17,6 +17,7 @@ from srmd.core import handbook
 from srmd.core.handbook import Match
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
+from srmd.core.texts import Text
 from srmd.lab.records.clocks import Flight, Offset, flights, offset
 from srmd.lab.records.reading import Item, Place, Record, Records, Unusable, has_seconds
 from srmd.lab.records.replaying import Replay, Taken, replay
@@ -85,7 +86,7 @@ class Histories:
 
     nodes: dict[str, History]
     offsets: list[Offset]
-    notes: list[str]
+    notes: list[Text]
     begin_s: float = 0.0
     """Of what is told: the play, if these are the records of one; else the first record."""
     end_s: float = 0.0
@@ -133,14 +134,17 @@ def histories(records: Records) -> Histories:
         first = records.plays[0].place.file
         raise Unusable(f"{len(records.plays)} plays; name the file of one, such as {first}")
     found: dict[str, History] = {}
-    notes: list[str] = []
+    notes: list[Text] = []
     for items in records.journals:
         history = _history(items, notes)
         if history is None:
             continue
         if history.name in found:
             notes.append(
-                f"{history.replay.file}: a second journal of node {history.name}, left out"
+                Text(
+                    f"{history.replay.file}: a second journal of node {history.name}, left out",
+                    f"{history.replay.file}: ノード {history.name} の 2 つ目のジャーナルのため省略",
+                )
             )
             continue
         found[history.name] = history
@@ -159,7 +163,12 @@ def histories(records: Records) -> Histories:
             lambda record: float(record.fields["mono_s"]),
         )
         if left_out:
-            notes.append(f"log of {history.name}: {left_out} lines from before a boot of its host")
+            notes.append(
+                Text(
+                    f"log of {history.name}: {left_out} lines from before a boot of its host",
+                    f"{history.name} のログ: ホストの起動より前の {left_out} 行を省略",
+                )
+            )
     _join(made)
     made.begin_s, made.end_s = _window(made, records)
     return made
@@ -178,15 +187,25 @@ def _window(made: Histories, records: Records) -> tuple[float, float]:
     return begin_s, max(begin_s, end_s)
 
 
-def _history(items: Sequence[Item], notes: list[str]) -> History | None:
+def _history(items: Sequence[Item], notes: list[Text]) -> History | None:
     newest, left_out = _newest(items, _moment_s)
     if left_out:
         where = items[0][0].file
-        notes.append(f"{where}: {left_out} lines from before a boot of the host are left out")
+        notes.append(
+            Text(
+                f"{where}: {left_out} lines from before a boot of the host are left out",
+                f"{where}: ホストの起動より前の {left_out} 行を省略",
+            )
+        )
     played = replay(newest, keep=True)
     if played.about is None:
         if played.usable:
-            notes.append(f"{played.file}: an old journal that does not say whose it is, left out")
+            notes.append(
+                Text(
+                    f"{played.file}: an old journal that does not say whose it is, left out",
+                    f"{played.file}: ノード名のない古いジャーナルのため省略",
+                )
+            )
         return None
     inputs = {taken.place: taken for taken in played.taken}
     points = []

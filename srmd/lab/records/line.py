@@ -67,7 +67,7 @@ class Timeline:
     bars: list[Bar] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     beats: list[Beat] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Text] = field(default_factory=list)
     """Offsets of clocks, and what was left out."""
 
     @property

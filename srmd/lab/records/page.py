@@ -8,10 +8,11 @@ from importlib.resources import files
 from typing import Any, Final
 
 from srmd.core.states import OWN_STATES
-from srmd.core.texts import STATES, Language
+from srmd.core.texts import STATES, Language, Text
 from srmd.lab.records import words
 from srmd.lab.records.absence import Gone
 from srmd.lab.records.line import Timeline
+from srmd.terminal import columns_of, left_in
 
 ABSENT: Final = frozenset(gone.value for gone in Gone)
 PAYLOAD = "/*PAYLOAD*/"
@@ -26,7 +27,7 @@ def as_plain(line: Timeline) -> dict[str, Any]:
         "span_s": line.span_s,
         "nodes": list(line.nodes),
         "lanes": line.lanes(),
-        "notes": line.notes,
+        "notes": [asdict(note) for note in line.notes],
         "bars": [asdict(bar) for bar in line.bars],
         "marks": [asdict(mark) for mark in line.marks],
         "beats": [asdict(beat) for beat in line.beats],
@@ -37,12 +38,14 @@ def as_json(line: Timeline) -> str:
     return json.dumps(as_plain(line), ensure_ascii=False, indent=1) + "\n"
 
 
-def as_html(line: Timeline) -> str:
-    """A whole page: no address outside of it is named."""
+def as_html(line: Timeline, language: Language | None = None) -> str:
+    """A whole page: no address outside of it is named.  It opens in this language, or in that of
+    the browser."""
     legend = [{"kind": state.name.lower(), "text": asdict(STATES[state])} for state in OWN_STATES]
     legend += [{"kind": gone.value, "text": asdict(text)} for gone, text in words.GONE.items()]
     linked = any(bar.lane.startswith("link ") for bar in line.bars)
-    payload = json.dumps({**as_plain(line), "legend": legend, "linked": linked}, ensure_ascii=False)
+    more = {"legend": legend, "linked": linked, "language": language}
+    payload = json.dumps({**as_plain(line), **more}, ensure_ascii=False)
     page = files("srmd.lab.records").joinpath("page.html").read_text(encoding="utf-8")
     assert page.count(PAYLOAD) == 1, "the page has one place for its figures"
     # A text could hold `</script>`; JSON says the same with an escape.
@@ -57,17 +60,21 @@ def as_text(line: Timeline, language: Language) -> str:
         for bar in line.bars
         if not bar.lane.startswith(("node ", "story")) or bar.kind in ABSENT
     ]
-    rows += _lost(line)
+    rows += [(at_s, lane, said.say(language)) for at_s, lane, said in _lost(line)]
+    lanes = {lane: words.lane(lane).say(language) for _, lane, _ in rows}
     head = [f"{line.title.say(language)}: {line.began.isoformat(timespec='milliseconds')}"]
-    head += [f"  {note}" for note in line.notes]
-    width = max((len(lane) for _, lane, _ in rows), default=0)
-    body = [f"{at_s:+10.3f} s  {lane:<{width}}  {said}" for at_s, lane, said in sorted(rows)]
+    head += [f"  {note.say(language)}" for note in line.notes]
+    width = max(map(columns_of, lanes.values()), default=0)
+    body = [
+        f"{at_s:+10.3f} s  {left_in(lanes[lane], width)}  {said}"
+        for at_s, lane, said in sorted(rows)
+    ]
     return "\n".join([*head, *body]) + "\n"
 
 
-def _lost(line: Timeline) -> list[tuple[float, str, str]]:
+def _lost(line: Timeline) -> list[tuple[float, str, Text]]:
     """Heartbeats that were not heard, those that follow each other as one."""
-    rows: list[tuple[float, str, str]] = []
+    rows: list[tuple[float, str, Text]] = []
     for sender in line.nodes:
         run: list[tuple[float, int]] = []
         beats = [beat for beat in line.beats if beat.sender == sender and beat.sent_s is not None]
@@ -77,7 +84,7 @@ def _lost(line: Timeline) -> list[tuple[float, str, str]]:
                 run.append((beat.sent_s, beat.seq))
             elif run:
                 what = f"seq {run[0][1]}" if len(run) == 1 else f"seq {run[0][1]}-{run[-1][1]}"
-                said = f"{len(run)} sent and not heard, {what}, until {run[-1][0]:+.3f} s"
+                said = words.lost(len(run), what, f"{run[-1][0]:+.3f} s")
                 rows.append((run[0][0], f"beats of {sender}", said))
                 run = []
     return rows

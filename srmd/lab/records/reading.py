@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from srmd.core.texts import Language, Text
 from srmd.store.nodestate import NODE_FILE
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.journal import Entry, entry_from_json, is_entry
@@ -25,6 +26,13 @@ JOURNAL_NAME: Final = "journal.jsonl"
 ROTATED: Final = ".1"
 """What is added to the name of the older half of a file."""
 FEW_CHARACTERS = 80
+CLOSING: Final = Text(
+    "{lines} lines in {files} files; {damaged} damaged, {foreign} foreign",
+    "{files} ファイルの {lines} 行 (破損 {damaged} 行、対象外 {foreign} 行)",
+)
+DAMAGED: Final = Text("damaged", "破損")
+FOREIGN: Final = Text("foreign", "対象外")
+MORE: Final = Text("{count} more", "ほか {count} 行")
 
 
 class Unusable(Exception):
@@ -95,14 +103,21 @@ class Records:
     damaged: list[Problem] = field(default_factory=list)
     foreign: list[Problem] = field(default_factory=list)
 
-    def closing(self) -> list[str]:
+    def closing(self, language: Language = "en") -> list[str]:
         """How much was read and what was not used, for people; the first problems by place."""
-        said = f"{self.lines_count} lines in {len(self.files)} files"
-        lines = [f"{said}; {len(self.damaged)} damaged, {len(self.foreign)} foreign"]
-        for kind, problems in (("damaged", self.damaged), ("foreign", self.foreign)):
-            lines += [f"  {kind}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
+        counted = CLOSING.naming(
+            lines=str(self.lines_count),
+            files=str(len(self.files)),
+            damaged=str(len(self.damaged)),
+            foreign=str(len(self.foreign)),
+        )
+        lines = [counted.say(language)]
+        for kind, problems in ((DAMAGED, self.damaged), (FOREIGN, self.foreign)):
+            label = kind.say(language)
+            lines += [f"  {label}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
             if len(problems) > PROBLEMS_SHOWN:
-                lines.append(f"  {kind}: {len(problems) - PROBLEMS_SHOWN} more")
+                more = MORE.naming(count=str(len(problems) - PROBLEMS_SHOWN))
+                lines.append(f"  {label}: {more.say(language)}")
         return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from srmd.core.texts import Text
+from srmd.lab.records import words
 from srmd.lab.records.drawing_link import draw_beats, draw_faults
 from srmd.lab.records.drawing_node import draw_log, draw_services, draw_states
 from srmd.lab.records.drawing_play import draw_story
@@ -26,7 +27,7 @@ def timeline(records: Records) -> Timeline:
         begin_s=nodes.begin_s,
         span_s=nodes.end_s - nodes.begin_s,
         nodes=tuple(nodes.nodes),
-        notes=[*map(str, nodes.offsets), *nodes.notes],
+        notes=[*(one.told() for one in nodes.offsets), *nodes.notes],
     )
     for history in nodes.nodes.values():
         draw_states(made, history)
@@ -34,7 +35,7 @@ def timeline(records: Records) -> Timeline:
         draw_log(made, history)
         if history.replay.disagreement is not None:
             wrong = history.replay.disagreement
-            made.notes.append(f"{wrong.place}: log and machine disagree: see `srmd replay`")
+            made.notes.append(words.disagrees(str(wrong.place)))
     draw_users(made, nodes)
     draw_beats(made, nodes)
     for proxy in records.proxies:
@@ -46,7 +47,7 @@ def timeline(records: Records) -> Timeline:
         (one for one in made.marks if 0 <= one.at_s <= made.span_s), key=lambda one: one.at_s
     )
     if len(made.marks) > MARKS_MAX:
-        made.notes.append(f"{len(made.marks) - MARKS_MAX} marks at the end are left out")
+        made.notes.append(words.left_out(len(made.marks) - MARKS_MAX))
         del made.marks[MARKS_MAX:]
     return made
 

@@ -5,7 +5,8 @@ Names of states and reasons, causes and actions come from the core's catalogue a
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from srmd.core.events import (
     Booted,
@@ -29,7 +30,7 @@ from srmd.core.events import (
 )
 from srmd.core.handbook import Match
 from srmd.core.node import Node
-from srmd.core.states import Health, State
+from srmd.core.states import Health, Stage, State
 from srmd.core.texts import UI, Language, Text
 from srmd.lab.records.absence import Gone
 from srmd.lab.records.history import row_of
@@ -66,56 +67,171 @@ SHORT: Final[dict[State, Text]] = {
     State.INITIALIZING: Text("Init", "初期"),
     State.IDLE: Text("Idle", "アイドル"),
     State.NORMAL: Text("OK", "標準"),
-    State.BACKUP: Text("Backup", "代行"),
-    State.TAKING_OVER: Text("Taking", "取得中"),
-    State.TAKING_BACK: Text("Back", "復帰中"),
+    State.BACKUP: Text("Backup", "バックアップ"),
+    State.TAKING_OVER: Text("Taking", "引継中"),
+    State.TAKING_BACK: Text("Back", "戻し中"),
     State.FAILING_OVER: Text("Failing", "移行中"),
     State.FAILED_OVER: Text("F.O.", "済み"),
     State.FAILED_OVER_SERVICES_DOWN: Text("F.O. down", "済み/停止"),
-    State.FALLING_BACK: Text("Return", "返却中"),
+    State.FALLING_BACK: Text("Return", "解放中"),
     State.FAILED_MODE: Text("Failed", "障害"),
     State.DOWN: Text("Down", "ダウン"),
 }
 """States in few letters, where a bar has no room (ours)."""
 HEALTH: Final[dict[Health, Text]] = {
-    Health.OK: Text("all critical services run", "重要なサービスはすべて動作中"),
-    Health.SERVICE_DOWN: Text("a critical service is down", "重要なサービスが停止中"),
-    Health.DATABASE_DOWN: Text("the database is down", "データベースが停止中"),
+    Health.OK: Text("all critical services run", "すべての重要なサービスが実行中"),
+    Health.SERVICE_DOWN: Text("a critical service is down", "重要なサービスが停止"),
+    Health.DATABASE_DOWN: Text("the database is down", "データベースが停止"),
 }
-LASTING_TIP: Final = Text(
-    "down for longer than the critical service delay", "許容時間を超えて停止中"
+STAGES: Final[dict[Stage, Text]] = {
+    Stage.BEGUN: Text("begun", "開始"),
+    Stage.READY: Text("ready", "準備完了"),
+    Stage.MOVING: Text("moving users", "ユーザの移動中"),
+}
+LASTING_TIP: Final = Text("down for longer than the critical service delay", "許容時間を超えて停止")
+
+
+ONE_JOURNAL: Final = Text(
+    "users: the journal of the other node is needed to tell who serves them",
+    "ユーザ: サービスを提供したノードを示すには、もう一方のノードのジャーナルが必要です",
 )
+
+
+LANES: Final = {
+    "story": Text("story", "シナリオ"),
+    "node": Text("node", "ノード"),
+    "services": Text("services", "サービス"),
+    "link": Text("link", "リンク"),
+    "beats of": Text("beats of", "ハートビート"),
+    "users": Text("users", "ユーザ"),
+}
+
+
+def lane(name: str) -> Text:
+    """A lane by its kind and what it is of, such as `node a`."""
+    kind = next((one for one in LANES if name.startswith(one)), "")
+    text = LANES.get(kind, Text("", ""))
+    return Text(text.en + name.removeprefix(kind), text.ja + name.removeprefix(kind))
+
+
+def lost(count: int, which: str, until: str) -> Text:
+    return Text(
+        f"{count} sent and not heard, {which}, until {until}",
+        f"送信した {count} 個が届かず、{which}、{until} まで",
+    )
+
+
+def disagrees(place: str) -> Text:
+    return Text(
+        f"{place}: log and machine disagree: see `srmd replay`",
+        f"{place}: 記録と規則が一致しません。`srmd replay` で確認できます",
+    )
+
+
+def left_out(count: int) -> Text:
+    return Text(f"{count} marks at the end are left out", f"末尾の {count} 個の印を省略")
+
+
+def only_lost(count: int, lost_count: int) -> Text:
+    return Text(
+        f"{count} heartbeats: only {lost_count} that were not heard are drawn",
+        f"ハートビート {count} 個のうち、届かなかった {lost_count} 個だけを表示",
+    )
+
+
+def no_begin(file: str) -> Text:
+    return Text(
+        f"{file}: does not say when it began, left out", f"{file}: 開始時刻の記録がないため省略"
+    )
 
 
 def served(home: str, kind: str) -> Text:
     """Who serves the users of a home: `kind` is `by NODE`, `both` or `nobody`."""
     if kind == "both":
         return Text(
-            f"users of {home}: served by BOTH nodes", f"{home} のユーザ: 両ノードが受け持ち (重複)"
+            f"users of {home}: served by BOTH nodes",
+            f"{home} のユーザ: 両ノードがサービスを提供 (重複)",
         )
     if kind == "nobody":
-        return Text(f"users of {home}: served by nobody", f"{home} のユーザ: 受け持つノードなし")
+        return Text(
+            f"users of {home}: served by no node", f"{home} のユーザ: サービスを受けていない"
+        )
     node = kind.removeprefix("by ")
-    return Text(f"users of {home}: served by {node}", f"{home} のユーザ: {node} が受け持ち")
+    return Text(
+        f"users of {home}: served by {node}", f"{home} のユーザ: ノード {node} がサービスを提供"
+    )
 
 
 def served_short(kind: str) -> Text:
     if kind == "both":
         return Text("BOTH", "重複")
     if kind == "nobody":
-        return Text("nobody", "なし")
+        return Text("none", "なし")
     node = kind.removeprefix("by ")
     return Text(node, node)
 
 
-def fault(channel: str, what: str) -> Text:
-    said = {"refuses": Text("refused", "拒否")}.get(what, Text(what, what))
-    names = {"heartbeats": Text("heartbeats", "ハートビート"), "control": Text("control", "制御")}
-    name = names[channel]
-    return Text(f"{name.en}: {said.en}", f"{name.ja}: {said.ja}")
+CHANNELS: Final = {
+    "heartbeats": Text("heartbeats", "ハートビート"),
+    "control": Text("control", "制御"),
+}
+REFUSES: Final = Text("refused", "拒否")
+TOXICS: Final[dict[str, Text]] = {
+    "packet_loss": Text("{loss_rate:%} lost", "{loss_rate:%} 損失"),
+    "drop_next": Text("next {count} lost", "次の {count} 個を損失"),
+    "duplicate": Text("{probability:%} doubled", "{probability:%} 重複"),
+    "reorder": Text("{probability:%} reordered", "{probability:%} 順序入れ替え"),
+    "replay": Text("{probability:%} replayed", "{probability:%} 再送"),
+    "corrupt": Text("{probability:%} corrupted", "{probability:%} 破損"),
+    "truncate": Text("{probability:%} truncated", "{probability:%} 切り詰め"),
+    "latency": Text("{latency} ms late", "{latency} ms 遅延"),
+    "bandwidth": Text("{rate} KB/s", "{rate} KB/s"),
+    "timeout": Text("cut", "遮断"),
+    "limit_data": Text("cut after {bytes} bytes", "{bytes} バイトで遮断"),
+    "hold": Text("held back", "保留"),
+    "flap": Text("{up} ms up, {down} ms cut", "{up} ms 通過、{down} ms 遮断"),
+    "reset_peer": Text("connections reset", "接続リセット"),
+    "slow_close": Text("closed {delay} ms late", "切断を {delay} ms 遅延"),
+    "slicer": Text("in small pieces", "分割"),
+}
+"""Toxics of a fault proxy in words; `{name:%}` is a part of 1 as a percentage."""
+JITTER: Final = Text("{said} +-{jitter} ms", "{said} +-{jitter} ms")
 
 
-def state_tip(me: str, peer: str, node: Node, rule: str, lasts_s: float) -> Text:
+def toxic(kind: str, attributes: Mapping[str, Any]) -> Text:
+    """A toxic in words, with the attributes that matter; one of another server by its name."""
+    try:
+        said = TOXICS[kind]
+        figures = {name: _Figure(value) for name, value in attributes.items()}
+        text = Text(said.en.format_map(figures), said.ja.format_map(figures))
+    except (KeyError, ValueError, TypeError):
+        return Text(kind, kind)
+    if kind == "latency" and attributes.get("jitter"):
+        return JITTER.naming(said=text, jitter=f"{attributes['jitter']}")
+    return text
+
+
+class _Figure:
+    """A value of a record in a text, `{:%}` with as few digits as it has."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __format__(self, spec: str) -> str:
+        if spec != "%":
+            return str(self._value)
+        if not isinstance(self._value, (int, float)):
+            raise TypeError(self._value)
+        return f"{self._value * 100:g}%"
+
+
+def fault(channel: str, what: Text) -> Text:
+    """A fault of the heartbeats or the control channel."""
+    name = CHANNELS[channel]
+    return Text(f"{name.en}: {what.en}", f"{name.ja}: {what.ja}")
+
+
+def state_tip(me: str, peer: str, node: Node, rule: Text, lasts_s: float) -> Text:
     """All that is known of one state of a node."""
     match = row_of(node)
     cause = match.cause(me, peer)
@@ -127,7 +243,7 @@ def state_tip(me: str, peer: str, node: Node, rule: str, lasts_s: float) -> Text
             [
                 f"{me}: {written((node.state, node.reason), lang)}",
                 f"op {node.op}, {lasts_s:.3f} s",
-                rule,
+                rule.say(lang),
                 f"{heading.say(lang)}: {row}",
                 f"{UI['cause'].say(lang)}: {cause.say(lang)}",
             ]
@@ -153,7 +269,8 @@ SERVICES: Final = UI["services"]
 PREVENTED: Final = Text("would have prevented it", "避けられた条件")
 CAME_OF: Final = Text("... which came of:", "... その原因:")
 NONE_NOTED: Final = Text("none is noted in these records", "この記録にはありません")
-STARTED_SO: Final = Text("SRM started with this state", "SRM はこの状態で起動しました")
+STARTED_SO: Final = Text("SRM started with this state", "SRM はこの状態で開始しました")
+FOUND_SO: Final = Text("these records begin with this state", "この記録はこの状態から始まります")
 NOT_ASKED: Final = Text(
     "only that the administrator does not ask for it", "管理者が要求しなければ起きませんでした"
 )
@@ -161,9 +278,9 @@ NO_AUTOMATIC_FALLBACK: Final = Text(
     "automatic fallback off, or a longer wait", "自動フォールバックの無効化、または待ち時間の延長"
 )
 EVENTS: Final[dict[type, Text]] = {
-    Booted: Text("SRM started", "SRM が起動した"),
-    PeerDown: Text("{peer} was silent for the timeout", "{peer} の応答がタイムアウトした"),
-    PeerLeft: Text("{peer} announced that it goes down", "{peer} が停止を予告した"),
+    Booted: Text("SRM started", "SRM が開始した"),
+    PeerDown: Text("{peer} was silent for the timeout", "{peer} のハートビートがタイムアウトした"),
+    PeerLeft: Text("{peer} announced that it goes down", "{peer} が停止を通知した"),
     PeerMismatched: Text("{peer} does not match", "{peer} と設定が一致しない"),
     PeerHeard: Text("{peer} reported itself", "{peer} の報告を受けた"),
     HealthChanged: Text(
@@ -195,15 +312,21 @@ def event(happened: Event, peer: str) -> Text:
     return Text(f"{said.en} ({name}{detail})", f"{said.ja} ({name}{detail})")
 
 
+def rule(decision: str, said: Text, happened: Event | None = None) -> Text:
+    """A decision by its name, and which of its cases it was."""
+    on = f" on {type(happened).__name__}" if happened is not None else ""
+    return Text(f"{decision}{on}: {said.en}", f"{decision}{on}: {said.ja}")
+
+
 def report(told: Report, peer: str) -> Text:
     """What the peer said of itself."""
-    facts = f"op {told.op}, {told.stage.value}, health {told.health.value}"
+    stage, health = STAGES[told.stage], HEALTH[told.health]
     half = (told.state, told.reason)
     hears_en = "hears us" if told.hears_us else "does not hear us"
     hears_ja = UI["hears_us" if told.hears_us else "does_not_hear_us"].ja
     return Text(
-        f"{peer} {written(half, 'en')}, {facts}, {hears_en}",
-        f"{peer} {written(half, 'ja')}, {facts}, {hears_ja}",
+        f"{peer} {written(half, 'en')}, op {told.op}, {stage.en}, {health.en}, {hears_en}",
+        f"{peer} {written(half, 'ja')}, op {told.op}, {stage.ja}, {health.ja}, {hears_ja}",
     )
 
 

@@ -159,3 +159,26 @@ def test_a_peer_that_has_long_been_so_is_no_cause(tmp_path: Path, capsys: Captur
     pair.a.take(3.0, PeerHeard(pair.b.node.report()))
     told = why(capsys, str(tmp_path), "--node", "a")
     assert "which came of" not in told
+
+
+def test_the_case_that_applied_is_the_rule(tmp_path: Path, capsys: Capture) -> None:
+    """It was "watches its health, steps in for a failing peer, yields to a new backup"."""
+    failing_service(tmp_path)
+    told = why(capsys, str(tmp_path), "--node", "a", "--op", "11")
+    rule = next(line for line in told.splitlines() if line.startswith("  rule: "))
+    assert rule == (
+        "  rule: answer_as_normal: A failure on this node lasts longer than the critical service"
+        " delay: the peer takes the users (R3, R4)."
+    )
+
+
+def test_rules_are_told_in_japanese_too(tmp_path: Path, capsys: Capture) -> None:
+    silent_peer(tmp_path)
+    assert main(["why", str(tmp_path), "--lang", "ja"]) == Exit.OK
+    out, err = capsys.readouterr()
+    rules = [line for line in out.splitlines() if line.startswith("  規則: ")]
+    assert rules[0].startswith("  規則: hold_users: 全ユーザに")
+    assert rules[1].startswith("  規則: take_over_from_lost_peer: ピアとの通信が途絶えた")
+    assert "health ok" not in out
+    assert "b の時計 - a の時計: +100000.000 ms" in err
+    assert "破損 0 行、対象外 0 行" in err

@@ -22,7 +22,7 @@ def test_the_offset_is_found_within_its_uncertainty(tmp_path: Path, ahead_s: flo
     assert found.uncertainty_s == pytest.approx(0.002, abs=1e-5)
     assert found.offset_s == pytest.approx(ahead_s, abs=0.002)
     assert found.beats_count == 8
-    assert "from 8 heartbeats" in str(found)
+    assert "from 8 heartbeats" in found.told().en
 
 
 def test_the_histories_of_both_stand_on_one_clock(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_without_beats_of_both_directions_the_wall_clocks_have_to_do(tmp_path: P
     pair.beat("a", 4.0)
     nodes = histories(read([tmp_path]))
     assert nodes.offsets[0].uncertainty_s is None
-    assert "no heartbeat of both directions joins them" in str(nodes.offsets[0])
+    assert "no heartbeat of both directions joins them" in nodes.offsets[0].told().en
     assert nodes.nodes["b"].first_s == pytest.approx(3.0, abs=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_lines_from_before_a_boot_of_the_host_are_left_out_and_counted(tmp_path:
     nodes = histories(read([tmp_path]))
     assert nodes.nodes["a"].points[0].at_s == 2.0
     assert len(nodes.nodes["a"].log) == 1
-    assert any("1 lines from before a boot of the host" in note for note in nodes.notes)
+    assert any("1 lines from before a boot of the host" in note.en for note in nodes.notes)
 
 
 def test_journals_of_three_nodes_are_no_pair(tmp_path: Path) -> None:

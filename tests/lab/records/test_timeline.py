@@ -54,7 +54,7 @@ def split_brain(folder: Path) -> Written:
             "event": "toxic.added",
             "at_s": 2.5,
             "proxy": "lab_1_heartbeats_b_to_a",
-            "toxic": {"name": "x", "type": "loss", "attributes": {"probability": 1.0}},
+            "toxic": {"name": "x", "type": "packet_loss", "attributes": {"loss_rate": 1.0}},
         },
         {
             "event": "proxy.changed",
@@ -92,7 +92,7 @@ def test_each_node_has_its_states_on_the_common_clock(line: Timeline) -> None:
 
 def test_faults_are_windows_on_the_link_whose_heartbeats_they_took(line: Timeline) -> None:
     assert bars(line, "link a b") == [(2.5, 8.5, "heartbeats: refused")]
-    assert bars(line, "link b a") == [(2.5, 8.5, "heartbeats: loss probability=1.0")]
+    assert bars(line, "link b a") == [(2.5, 8.5, "heartbeats: 100% lost")]
     lost = [(beat.sender, beat.seq) for beat in line.beats if beat.heard_s is None]
     assert lost == [(node, seq) for node in "ab" for seq in range(3, 9)]
 
@@ -104,7 +104,7 @@ def test_users_that_both_nodes_serve_are_shown(line: Timeline) -> None:
 
 def test_the_line_says_how_the_clocks_stand(line: Timeline) -> None:
     assert line.began.timestamp() == pytest.approx(WALL_S, abs=0.001)
-    assert any("clock of b minus clock of a: +40000.000 ms" in note for note in line.notes)
+    assert any("clock of b minus clock of a: +40000.000 ms" in note.en for note in line.notes)
 
 
 def test_a_node_that_was_killed_says_no_word_until_it_starts(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_node_that_was_killed_says_no_word_until_it_starts(tmp_path: Path) -> 
     pair.beat("b", 6.1)
     line = timeline(read([tmp_path]))
     assert (1.002, 6.0, "no record of the node") in bars(line, "node a")
-    assert (1.002, 6.0, "users of a: served by nobody") in bars(line, "users a")
+    assert (1.002, 6.0, "users of a: served by no node") in bars(line, "users a")
 
 
 def test_only_srm_that_was_stopped_is_told_apart(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_node_that_was_stopped_serves_no_user_and_runs_no_service(
     assert (1.4, 8.0, "node stopped") in bars(line, "node a")
     assert [said for _, _, said in bars(line, "users a")] == [
         "users of a: served by a",
-        "users of a: served by nobody",
+        "users of a: served by no node",
         "users of a: served by b",
     ]
     assert bars(line, "services a / S") == [
@@ -180,8 +180,8 @@ def test_a_line_that_ends_while_both_nodes_are_stopped_has_no_users_served(tmp_p
         one.tell(at_s, "srm.stopped").tell(at_s + 0.01, "node.stopped")
     pair.b.tell(9.0, "config.warning")
     line = timeline(read([tmp_path]))
-    assert bars(line, "users a")[-1] == (1.11, 9.0, "users of a: served by nobody")
-    assert bars(line, "users b")[-1][2] == "users of b: served by nobody"
+    assert bars(line, "users a")[-1] == (1.11, 9.0, "users of a: served by no node")
+    assert bars(line, "users b")[-1][2] == "users of b: served by no node"
     assert bars(line, "services a")[-1][1] == 1.002, "what SRM saw ends with SRM"
 
 
@@ -201,7 +201,7 @@ def test_one_node_alone_has_a_line_too(tmp_path: Path) -> None:
     pair = split_brain(tmp_path)
     line = timeline(read([pair.a.journal]))
     assert line.lanes() == ["node a", "services a"]
-    assert any("the journal of the other node is needed" in note for note in line.notes)
+    assert any("the journal of the other node is needed" in note.en for note in line.notes)
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
@@ -301,3 +301,44 @@ def test_what_is_cut_for_one_play_can_still_be_read(tmp_path: Path) -> None:
         "proxy.changed",
         "toxic.removed",
     ]
+
+
+def test_faults_are_told_in_words(tmp_path: Path) -> None:
+    """They were `packet_loss loss_rate=0.3 correlation=0.0`, and twice for both streams of TCP."""
+    split_brain(tmp_path)
+    toxics = [
+        ("heartbeats_a_to_b", "l", "packet_loss", {"loss_rate": 0.305, "correlation": 0.0}),
+        ("control_a_to_b", "u", "latency", {"latency": 30, "jitter": 5}),
+        ("control_a_to_b", "d", "latency", {"latency": 30, "jitter": 5}),
+        ("control_b_to_a", "t", "timeout", {"timeout": 0}),
+        ("control_b_to_a", "x", "of_another_server", {"figure": 7}),
+        ("control_b_to_a", "y", "bandwidth", {"rates": 7}),
+    ]
+    with (tmp_path / "faultproxy.jsonl").open("a") as out:
+        for number, (proxy, name, kind, attributes) in enumerate(toxics):
+            toxic = {"name": name, "type": kind, "attributes": attributes}
+            line: dict[str, Any] = {"event": "toxic.added", "at_s": 9.0 + number / 100}
+            out.write(json.dumps({**line, "proxy": f"lab_1_{proxy}", "toxic": toxic}) + "\n")
+    line_ = timeline(read([tmp_path]))
+    told = {bar.text.en: bar for bar in line_.bars if bar.kind == "fault" and bar.from_s > 8.9}
+    assert list(told) == [
+        "heartbeats: 30.5% lost",
+        "control: 30 ms late +-5 ms",
+        "control: cut",
+        "control: of_another_server",
+        "control: bandwidth",
+    ]
+    assert told["control: cut"].text.ja == "制御: 遮断"
+    assert round(told["control: 30 ms late +-5 ms"].from_s, 2) == 9.01
+
+
+def test_text_and_page_are_in_japanese_when_asked(tmp_path: Path, capsys: Capture) -> None:
+    split_brain(tmp_path)
+    assert main(["timeline", str(tmp_path), "--lang", "ja"]) == Exit.OK
+    said = capsys.readouterr().out
+    assert "b の時計 - a の時計" in said
+    assert "+5.502 s  ノード a" in said
+    assert "送信した 6 個が届かず、seq 3-8、+8.000 s まで" in said
+    for words, chosen in ((["--lang", "ja"], '"ja"'), (["--lang", "en"], '"en"'), ([], "null")):
+        assert main(["timeline", str(tmp_path), "--format", "html", *words]) == Exit.OK
+        assert f'"language": {chosen}' in capsys.readouterr().out
