@@ -28,6 +28,7 @@ from srmd import __version__
 from srmd.cli import Exit, main, parser, waiting
 from srmd.cli.output import columns_of, labelled, table, wrapped
 from srmd.cli.status import CLEAR_SCREEN, JAPANESE, page
+from srmd.core import handbook
 from srmd.core.states import Reason, State
 from srmd.core.texts import REASONS, STATES
 from srmd.daemon import main as daemon
@@ -1022,6 +1023,100 @@ def test_what_is_no_pair_is_told_with_what_was_meant(
     halves: list[str], told: str, capsys: Capture
 ) -> None:
     assert main(["explain", *halves]) == Exit.USAGE
+    assert told in capsys.readouterr().err
+
+
+DOCUMENT_STATES = {
+    "正常 (Normal)": State.NORMAL,
+    "[正常 (Normal)]": State.NORMAL,
+    "「通常」": State.NORMAL,
+    "アイドル (Idle)": State.IDLE,
+    "バックアップモードで 実行中 (Running in Backup Mode)": State.BACKUP,
+    "バックアップモード (Backup Mode)": State.BACKUP,
+    "バックアップモード": State.BACKUP,
+    "[バックアップがアクティブ化済み (Backup Activated)]": State.BACKUP,
+    "バックアップがアクティブ (Backup Activated)": State.BACKUP,
+    "[フェールオーバー完了 (Failed Over)]": State.FAILED_OVER,
+    "フェールオーバー済み (Failed Over)": State.FAILED_OVER,
+    "フェールオーバー済み/重要なサービスが実行されていません"
+    " (Failed Over with Critical Services not Running)": State.FAILED_OVER_SERVICES_DOWN,
+    "フェールオーバーがサービスに影響"
+    " (Failover Affected Services)": State.FAILED_OVER_SERVICES_DOWN,
+    "障害モードで実行中 (Running in Failed Mode)": State.FAILED_MODE,
+    "Ｉｄｌｅ": State.IDLE,
+}
+"""Names as Cisco's document prints them, with its brackets, blanks and slips."""
+DOCUMENT_REASONS = {
+    "標準": Reason.NORMAL,
+    "正常": Reason.NORMAL,
+    "通常 (Normal)": Reason.NORMAL,
+    "管理者からの要求 (On Admin Request)": Reason.ON_ADMIN_REQUEST,
+    "管理者からの要求時": Reason.ON_ADMIN_REQUEST,
+    "重要なサービス停止 (Critical Services Down)": Reason.CRITICAL_SERVICE_DOWN,
+    "Critical Services Down": Reason.CRITICAL_SERVICE_DOWN,
+    "ピア ダウン": Reason.PEER_DOWN,
+    "データベース障害からの自動回復 (Auto Recover Database Failure)": (
+        Reason.AUTO_RECOVER_DATABASE_FAILURE
+    ),
+    "データベースの自動リカバリに失敗": Reason.AUTO_RECOVERY_DATABASE_FAILURE,
+    "データベースの自動リカバリに失敗 (Auto Recovery Database Failure)": (
+        Reason.AUTO_RECOVERY_DATABASE_FAILURE
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENT_STATES)
+def test_every_name_of_a_state_that_ciscos_document_prints_is_understood(name: str) -> None:
+    assert parse_state(name) is DOCUMENT_STATES[name]
+
+
+@pytest.mark.parametrize("name", DOCUMENT_REASONS)
+def test_every_name_of_a_reason_that_ciscos_document_prints_is_understood(name: str) -> None:
+    assert parse_reason(name) is DOCUMENT_REASONS[name]
+
+
+def test_a_half_may_be_typed_with_letters_of_full_width() -> None:
+    half = "アイドル (Idle)／管理者からの要求時"
+    assert parse_half(half) == (State.IDLE, Reason.ON_ADMIN_REQUEST)
+
+
+def test_valid_names_are_listed_in_the_language_asked_for(capsys: Capture) -> None:
+    assert main(["explain", "--lang", "ja", "x/標準", "標準/標準"]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert "「x」という状態はありません。次のいずれかを指定してください: 不明、初期化中、" in said
+    assert "Initializing" not in said
+    assert main(["explain", "--lang", "ja", "標準/ピアダウソ", "標準/標準"]) == Exit.USAGE
+    assert "「ピア ダウン」のことですか" in capsys.readouterr().err
+    assert main(["explain", "--lang", "ja", "down", "down"]) == Exit.USAGE
+    assert "両ノードともハートビートが届かない" in capsys.readouterr().err
+
+
+def test_a_row_is_explained_by_its_number_or_key(capsys: Capture) -> None:
+    assert main(["explain", "--row", "12"]) == Exit.OK
+    said = capsys.readouterr().out
+    assert "12" in said.splitlines()[0]
+    assert "Node a: Failed Over with Critical Services Not Running / Critical Service Down" in said
+    assert "Node b: Running in Backup Mode / Critical Service Down" in said
+    assert "srmd fallback a" in said
+    assert main(["explain", "--row", "12", "--lang", "ja"]) == Exit.OK
+    assert "ノード b: バックアップモードで実行中 / 重要なサービス停止" in capsys.readouterr().out
+    assert main(["explain", "--row", "backup_peer_silent"]) == Exit.OK
+    assert "Node a: Down State\n" in capsys.readouterr().out
+    for row in handbook.ROWS:
+        assert main(["explain", "--row", str(row.n or row.key), "--json"]) == Exit.OK
+        assert json.loads(capsys.readouterr().out)["key"] == row.key
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--row", "25"], "--row '25': there is no such row; 1 to 24"),
+        (["--row", "12", "idle/normal"], "leave STATE/REASON out"),
+        (["--row", "None"], "--row 'None': there is no such row"),
+    ],
+)
+def test_a_row_that_is_not_there_is_told(words: list[str], told: str, capsys: Capture) -> None:
+    assert main(["explain", *words]) == Exit.USAGE
     assert told in capsys.readouterr().err
 
 

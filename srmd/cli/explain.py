@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, labelled
 from srmd.core import handbook
-from srmd.core.handbook import Match
-from srmd.core.states import State
-from srmd.core.texts import UI, Language, Text
-from srmd.shown import Half, NotAReason, NotAState, Shown, pair_of, parse_half, written
+from srmd.core.handbook import SILENT, Match
+from srmd.core.handbook.row import EVERYTHING
+from srmd.core.states import Reason, State
+from srmd.core.texts import REASONS, UI, Language, Text, display
+from srmd.shown import Half, NotAName, Shown, pair_of, parse_half, written
 
 if TYPE_CHECKING:
     from srmd.client import Client
+
+NODE: Final = Text("Node {node}", "ノード {node}")
+ANY_STATE: Final = Text("any state", "任意の状態")
+TWO_HALVES: Final = Text(
+    "two halves STATE/REASON, or none for the pair as it is",
+    "「状態/理由」を 2 つ指定するか、現在のペアを調べる場合は何も指定しないでください。",
+)
+BOTH_SILENT: Final = Text(
+    "two silent nodes cannot be seen from either; start one",
+    "両ノードともハートビートが届かない場合は調べられません。一方のノードを起動してください。",
+)
+ROW_OR_HALVES: Final = Text(
+    "--row names a row by itself; leave STATE/REASON out",
+    "--row は行だけを指定します。「状態/理由」は指定しないでください。",
+)
+NO_SUCH_ROW: Final = Text(
+    "--row {row}: there is no such row; 1 to 24 are those of Cisco's table, and those of srmd have"
+    " the keys that srmd status prints",
+    "--row {row}: その行はありません。Cisco の表の行は 1 から 24 まで、srmd 独自の行は"
+    " srmd status が表示する名前で指定してください",
+)
 
 
 def states(options: argparse.Namespace) -> int:
@@ -25,13 +48,15 @@ def states(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    """The row of two given halves; without them, of the pair as it is now."""
+    """The row of two given halves, or of a number; without either, of the pair as it is now."""
+    if options.row is not None:
+        return _explain_row(options)
     if not options.halves:
         mine, peer = _live_pair(options)
     elif len(options.halves) == 2:
-        mine, peer = _typed_pair(*options.halves)
+        mine, peer = _typed_pair(options)
     else:
-        raise Failure(Exit.USAGE, "explain: two halves STATE/REASON, or none for the pair as it is")
+        raise _wrong(TWO_HALVES, options)
     match = handbook.find(mine.half, None if peer.state is State.DOWN else peer.half)
     if options.json:
         print(as_json(_as_dict(match, mine, peer)))
@@ -40,17 +65,65 @@ def explain(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _typed_pair(first: str, second: str) -> tuple[Shown, Shown]:
+def _typed_pair(options: argparse.Namespace) -> tuple[Shown, Shown]:
     try:
-        halves = [parse_half(first), parse_half(second)]
-    except (NotAState, NotAReason) as bad:
-        raise Failure(Exit.USAGE, f"explain: {bad}") from bad
+        halves = [parse_half(half) for half in options.halves]
+    except NotAName as bad:
+        raise _wrong(bad.text, options) from bad
     shown = [_named(node, half) for node, half in zip("ab", halves, strict=True)]
     if shown[0].state is State.DOWN:
         shown.reverse()  # The handbook is read from a node that lives.
     if shown[0].state is State.DOWN:
-        raise Failure(Exit.USAGE, "explain: two silent nodes cannot be seen from either; start one")
+        raise _wrong(BOTH_SILENT, options)
     return shown[0], shown[1]
+
+
+def _wrong(text: Text, options: argparse.Namespace) -> Failure:
+    return Failure(Exit.USAGE, f"explain: {text.say(options.lang)}")
+
+
+def _explain_row(options: argparse.Namespace) -> int:
+    """A row by its number or key, with the pairs that it is about; node 1 is a, node 2 is b."""
+    if options.halves:
+        raise _wrong(ROW_OR_HALVES, options)
+    wanted = options.row
+    found = [row for row in handbook.ROWS if wanted in (row.key, str(row.n or row.key))]
+    if not found:
+        raise _wrong(NO_SUCH_ROW.naming(row=repr(wanted)), options)
+    match = Match(found[0], "home")
+    sides = (match.row.home, match.row.backup)
+    if options.json:
+        nodes = dict(zip("ab", (_side(side) for side in sides), strict=True))
+        told = {one: {"en": text.en, "ja": text.ja} for one, text in nodes.items()}
+        print(as_json(_row_dict(match, "a", "b") | {"nodes": told}))
+        return Exit.OK
+    language: Language = options.lang
+    lines = [
+        labelled(NODE.naming(node=node).say(language), _side(side).say(language))
+        for node, side in zip("ab", sides, strict=True)
+    ]
+    print("\n".join([_heading(match, language), *lines, *_advice(match, "a", "b", language)]))
+    return Exit.OK
+
+
+def _side(side: handbook.Side) -> Text:
+    """What one node shows in a row: the alternatives, reasons of one state together."""
+    if side == EVERYTHING:
+        return ANY_STATE
+    reasons: dict[Text, list[Text]] = {}
+    for state, reason in side or (SILENT,):
+        named = () if reason is None or state is State.DOWN else (REASONS[reason],)
+        reasons.setdefault(display(state, reason or Reason.UNKNOWN), []).extend(named)
+    return Text(
+        " or ".join(_alternatives(name.en, [one.en for one in of]) for name, of in reasons.items()),
+        " または ".join(
+            _alternatives(name.ja, [one.ja for one in of]) for name, of in reasons.items()
+        ),
+    )
+
+
+def _alternatives(state: str, reasons: Sequence[str]) -> str:
+    return f"{state} / {', '.join(reasons)}" if reasons else state
 
 
 def _named(node: str, half: Half) -> Shown:
@@ -72,32 +145,43 @@ def _live_pair(options: argparse.Namespace) -> tuple[Shown, Shown]:
 
 
 def _as_text(match: Match, mine: Shown, peer: Shown, language: Language) -> str:
-    def say(text: Text) -> str:
-        return text.say(language)
-
     shown = sorted((mine, peer), key=lambda half: half.node)
+    pair = "  |  ".join(f"{half.node} {written(half.half, language)}" for half in shown)
+    return "\n".join(
+        [pair, _heading(match, language), *_advice(match, mine.node, peer.node, language)]
+    )
+
+
+def _heading(match: Match, language: Language) -> str:
     number, key = match.row.n, match.row.key
-    heading = f"{say(UI['row'])}: {number}" if number else f"{say(UI['ours'])}: {key}"
-    lines = [
-        "  |  ".join(f"{half.node} {written(half.half, language)}" for half in shown),
-        heading,
-        labelled(say(UI["cause"]), say(match.cause(mine.node, peer.node))),
-        labelled(say(UI["recommended_action"]), say(match.action(mine.node, peer.node))),
+    label = UI["row"] if number else UI["ours"]
+    return f"{label.say(language)}: {number or key}"
+
+
+def _advice(match: Match, me: str, peer: str, language: Language) -> list[str]:
+    texts = {
+        "cause": match.cause(me, peer),
+        "recommended_action": match.action(me, peer),
+        "note": match.note(me, peer),
+    }
+    return [
+        labelled(UI[word].say(language), text.say(language)) for word, text in texts.items() if text
     ]
-    if note := match.note(mine.node, peer.node):
-        lines.append(labelled(say(UI["note"]), say(note)))
-    return "\n".join(lines)
 
 
 def _as_dict(match: Match, mine: Shown, peer: Shown) -> dict[str, object]:
-    note = match.note(mine.node, peer.node)
+    nodes = {half.node: written(half.half) for half in (mine, peer)}
+    return _row_dict(match, mine.node, peer.node) | {"nodes": nodes}
+
+
+def _row_dict(match: Match, me: str, peer: str) -> dict[str, object]:
+    note = match.note(me, peer)
     return {
         "row": match.row.n,
         "key": match.row.key,
         "stable": match.row.stable,
-        "nodes": {half.node: written(half.half) for half in (mine, peer)},
-        "cause": _both(match.cause(mine.node, peer.node)),
-        "action": _both(match.action(mine.node, peer.node)),
+        "cause": _both(match.cause(me, peer)),
+        "action": _both(match.action(me, peer)),
         "note": _both(note) if note else None,
     }
 

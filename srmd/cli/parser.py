@@ -378,6 +378,9 @@ def _explain(explain: Parser) -> None:
         help='such as "Idle/On Admin Request"; names, numbers (0-12) and identifiers are'
         " understood, and `down` for a silent node; without: the pair as it is now",
     )
+    explain.add_argument(
+        "--row", metavar="ROW", help="a row by its number in Cisco's table (1-24), or by its key"
+    )
     _add_language(explain)
     _add_json(explain)
     _does(explain, "explain", "explain")

@@ -32,7 +32,7 @@ from srmd.lab.scenario.story import (
     row_of,
 )
 from srmd.lab.scenario.verbs import NodeName, PutClock, Verb
-from srmd.shown import NotAState, parse_half, parse_state
+from srmd.shown import parse_half, parse_state
 from srmd.strict_toml import MISSING, Table, TomlError, one_of, shown
 
 STEPS_MAX = 200
@@ -275,7 +275,7 @@ def _pattern(text: str) -> handbook.Pattern:
         return SILENT
     state, wanted = parse_half(text)
     if state is State.DOWN:
-        raise NotAState(f"{text!r}: a silent node has no reason; write down")
+        raise ValueError(f"{text!r}: a silent node has no reason; write down")
     return (state, wanted)
 
 
