@@ -138,7 +138,11 @@ def parser() -> Parser:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="files or folders (those of srmd)"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="SCENARIO",
+        help="names of those that come with srmd, files or folders (all that come with srmd)",
     )
 
 
@@ -280,13 +284,21 @@ def _scenarios(options: Options) -> list[Scenario]:
     from srmd.config import shipped
     from srmd.lab.scenario import ScenarioError, load_all
 
+    ours = shipped() / "scenarios"
+    named = [_named(ours, file) for file in options.files]
     try:
-        found = load_all(options.files or [shipped() / "scenarios"])
+        found = load_all(named or [ours])
     except ScenarioError as bad:
         raise Failure(UNFIT, str(bad)) from bad
     if not found:
         raise Failure(UNFIT, f"no scenario in {', '.join(map(str, options.files))}")
     return found
+
+
+def _named(ours: Path, file: Path) -> Path:
+    """A scenario of srmd by its name, unless there is such a file."""
+    named = ours / f"{file}.toml"
+    return named if len(file.parts) == 1 and not file.exists() and named.is_file() else file
 
 
 # ---------------------------------------------------------------------------- the running lab

@@ -291,7 +291,7 @@ def _service(words: Words) -> None:
         action = _command(words, word, help_text)
         action.add_argument(
             "name",
-            metavar="NAME",
+            metavar="SERVICE",
             nargs="+",
             help='such as "Cisco XCP Router", or its beginning: xcp router, sip',
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, cast
@@ -466,3 +466,82 @@ _VOCABULARY: Final = sorted(
 def as_markdown() -> str:
     """The verbs as the table of docs/scenarios.md."""
     return "\n".join(f"| `{one.shown}` | {one.means} | `{one.example}` |" for one in PHRASES)
+
+
+# ---------------------------------------------------------------------------- what may come next
+
+FOLLOWING_MAX = 64
+"""Words of a line that are looked at; no verb is longer."""
+SERVICE_SLOT: Final = "<service>"
+"""Stands for the name of a service, which only the pair knows."""
+_OF_SEVERAL_WORDS: Final = frozenset({"<duration>", "<up>", "<jitter>", "<value>", SERVICE_SLOT})
+
+_AFTER_A_SLOT: Final = frozenset({"a", "a->b", "b->a", "b", "both", "down", "jitter", "on"})
+"""Words that end a slot of several words."""
+
+
+def following(said: Sequence[str]) -> dict[str, str]:
+    """The words that can stand next, each with what its verb means.
+
+    Where anything can stand it is what stands there in the example.
+    """
+    found: dict[str, str] = {}
+    if len(said) > FOLLOWING_MAX:
+        return found
+    for phrase in PHRASES:
+        for words in _spelled(phrase.form):
+            for at in _reached(words, said):
+                if at < len(words) and ">" not in words[at].removesuffix(">"):
+                    found.setdefault(_word(words[at], phrase), phrase.means)
+    return found
+
+
+def _spelled(form: str) -> list[tuple[str, ...]]:
+    """All ways to say it, word by word; a slot in which anything can stand keeps its name."""
+    if "[" in form:
+        before, _, rest = form.partition(" [")
+        inside, _, after = rest.partition("]")
+        return [*_spelled(f"{before} {inside}{after}"), *_spelled(before + after)]
+    ways: list[tuple[str, ...]] = [()]
+    for token in form.split():
+        ways = [(*way, *more) for way in ways for more in _alternatives(token)]
+    return ways
+
+
+def _alternatives(token: str) -> list[tuple[str, ...]]:
+    slot = re.search(r"<(\w+)>", token)
+    if slot is None:
+        return [(token,)]
+    pattern = _SLOTS[slot[1]][0]
+    if slot[1] in {"direction", "one_way"}:
+        return [tuple(way.replace("\\", "").split()) for way in pattern.split("|")]
+    few = not set(pattern) & set("[({.+*\\")
+    return [(word,) for word in pattern.split("|")] if few else [(slot[0],)]
+
+
+def _reached(words: Sequence[str], said: Sequence[str]) -> set[int]:
+    """Where in these words one can be after what was said."""
+    places = {0}
+    for word in said:
+        on = {at + 1 for at in places if at < len(words) and _is_said(words[at], word)}
+        longer = {
+            at
+            for at in places
+            if at > 0 and words[at - 1] in _OF_SEVERAL_WORDS and word not in _AFTER_A_SLOT
+        }
+        places = on | longer
+    return places
+
+
+def _is_said(wanted: str, word: str) -> bool:
+    if not wanted.startswith("<") or wanted in _OF_SEVERAL_WORDS:
+        return wanted in (word, *_OF_SEVERAL_WORDS)
+    return re.fullmatch(f"(?:{_SLOTS[wanted[1:-1]][0]})%?", word) is not None
+
+
+def _word(word: str, phrase: Phrase) -> str:
+    if not word.startswith("<") or word == SERVICE_SLOT:
+        return word
+    found = phrase.pattern.fullmatch(phrase.example)
+    assert found is not None, "an example is a way to say its phrase"
+    return found[word[1:-1]] + ("%" if word == "<percent>" else "")
