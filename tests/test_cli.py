@@ -26,7 +26,7 @@ import pytest
 
 from srmd import __version__
 from srmd.cli import Exit, main, parser, waiting
-from srmd.cli.output import columns_of, labelled, table, wrapped
+from srmd.cli.output import labelled, table, wrapped
 from srmd.cli.status import CLEAR_SCREEN, JAPANESE, page
 from srmd.core import handbook
 from srmd.core.states import Reason, State
@@ -37,6 +37,7 @@ from srmd.lab.pair import LabPair
 from srmd.shown import parse_half, parse_reason, parse_state
 from srmd.store import database
 from srmd.tables import FORMATS, render
+from srmd.terminal import columns_of
 
 Capture = pytest.CaptureFixture[str]
 Half = tuple[State, Reason]

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 
 from srmd import __version__
 from srmd.cli.exits import Exit, Failure
+from srmd.terminal import complain
 
 __all__ = ["Exit", "main"]
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except Failure as failure:
-        print(f"srmd: {failure}", file=sys.stderr)
+        complain(f"srmd: {failure}")
         return failure.code
     except KeyboardInterrupt:
         print(file=sys.stderr)  # The terminal has just printed ^C.
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("SRMD_DEBUG"):
             raise
         name = type(bug).__name__
-        print(f"srmd: internal error: {name}: {bug} (SRMD_DEBUG=1 shows where)", file=sys.stderr)
+        complain(f"srmd: internal error: {name}: {bug} (SRMD_DEBUG=1 shows where)")
         return Exit.INTERNAL
 
 

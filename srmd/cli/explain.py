@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from srmd.cli.exits import Exit, Failure
-from srmd.cli.output import as_json, labelled
+from srmd.cli.output import as_json, labelled, wrapped
 from srmd.core import handbook
 from srmd.core.handbook import SILENT, Match
 from srmd.core.handbook.row import EVERYTHING
@@ -147,9 +147,8 @@ def _live_pair(options: argparse.Namespace) -> tuple[Shown, Shown]:
 def _as_text(match: Match, mine: Shown, peer: Shown, language: Language) -> str:
     shown = sorted((mine, peer), key=lambda half: half.node)
     pair = "  |  ".join(f"{half.node} {written(half.half, language)}" for half in shown)
-    return "\n".join(
-        [pair, _heading(match, language), *_advice(match, mine.node, peer.node, language)]
-    )
+    heading = [*wrapped(pair), *wrapped(_heading(match, language))]
+    return "\n".join([*heading, *_advice(match, mine.node, peer.node, language)])
 
 
 def _heading(match: Match, language: Language) -> str:

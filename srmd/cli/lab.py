@@ -25,6 +25,7 @@ from srmd.cli import soak
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.parser import Parser
 from srmd.cli.target import client_for
+from srmd.terminal import columns_of, width_of, wrap
 
 if TYPE_CHECKING:
     from srmd.lab.real.elsewhere import ElsewhereStage
@@ -150,9 +151,14 @@ def _add_files(command: argparse.ArgumentParser) -> None:
 
 
 def _list(options: Options) -> int:
+    room = width_of(sys.stdout, default=0)
     for scenario in _scenarios(options):
         rows = ", ".join(map(str, scenario.shows))
-        print(f"{scenario.name:<44} {rows:<16} {scenario.title.say(options.lang)}")
+        title = scenario.title.say(options.lang)
+        line = f"{scenario.name:<44} {rows:<16} {title}"
+        if room and columns_of(line) > room:
+            line = "\n".join([scenario.name, *wrap(f"{rows}: {title}", room, indent="  ")])
+        print(line)
     return Exit.OK
 
 

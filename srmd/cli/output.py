@@ -3,36 +3,76 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-LINE_WIDTH = 100
+from srmd.terminal import COLUMNS_DEFAULT, columns_of, longest, width_of, wrap
+
 GAP = "  "
 INDENT = "  "
+CELL_MIN = 12
+"""A column of text is not made narrower than this; then each row is told line by line."""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns as wide as their widest cell.  None prints as `-`; numbers stand to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], columns: int | None = None) -> str:
+    """Columns as wide as their widest cell.  None prints as `-`; numbers stand to the right.
+
+    At a terminal that is too narrow for it (or in so many columns) texts go on below themselves,
+    and where that does not help each row is a block of lines.
+    """
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     widths = [max(map(columns_of, column)) for column in zip(head, *cells, strict=True)]
     numeric = [_is_numeric(column) for column in zip(*cells, strict=True)] or [False] * len(head)
+    room = width_of(sys.stdout, default=0) if columns is None else columns
+    if room and _total(widths) > room:
+        least = [
+            width if number else min(width, max(CELL_MIN, *map(longest, column)))
+            for width, number, column in zip(
+                widths, numeric, zip(head, *cells, strict=True), strict=True
+            )
+        ]
+        widths = _narrowed(widths, least, room)
+        if _total(widths) > room:
+            return _blocks(head, cells, room)
     lines = []
     for row in (head, *cells):
-        padded = [
-            _padded(cell, width, right)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        lines.append(GAP.join(padded).rstrip())
+        pieces = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for n in range(max(map(len, pieces))):
+            padded = [
+                _padded(piece[n] if n < len(piece) else "", width, right)
+                for piece, width, right in zip(pieces, widths, numeric, strict=True)
+            ]
+            lines.append(GAP.join(padded).rstrip())
     return "\n".join(lines)
 
 
-def columns_of(text: str) -> int:
-    """How many columns of a terminal the text takes: Japanese letters take two."""
-    if text.isascii():
-        return len(text)
-    import unicodedata  # late: most tables are English
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """The widest columns made narrower, as far as they may."""
+    made = list(widths)
+    while _total(made) > room:
+        wide = [n for n, width in enumerate(made) if width > least[n]]
+        if not wide:
+            break
+        made[max(wide, key=made.__getitem__)] -= 1
+    return made
+
+
+def _blocks(head: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> str:
+    """A row after the other, each cell on lines of its own."""
+    label = max(map(columns_of, head))
+    blocks = []
+    for row in cells:
+        lines: list[str] = []
+        for word, cell in zip(head, row, strict=True):
+            begin = _padded(word, label, right=False) + GAP
+            lines += wrap(cell, room, indent=begin, further=" " * (label + len(GAP)))
+        blocks.append("\n".join(line.rstrip() for line in lines))
+    return "\n\n".join(blocks)
 
 
 def _is_numeric(column: Sequence[str]) -> bool:
@@ -55,25 +95,9 @@ def labelled(label: str, text: str) -> str:
 
 
 def wrapped(line: str, indent: str = "") -> list[str]:
-    """The line in pieces that fit LINE_WIDTH; its other pieces stand further in than the first."""
-    # Japanese has no blanks to break at; the terminal does that well by itself.
-    if columns_of(line) != len(line):
-        return [indent + line]
-    if len(indent + line) <= LINE_WIDTH:
-        return [indent + line]
-    import re  # late: few lines are so long
-    import textwrap
-
-    # A command in backquotes stays on one line, to be copied.
-    kept = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\xa0"), line)
-    pieces = textwrap.wrap(
-        kept,
-        LINE_WIDTH,
-        break_on_hyphens=False,
-        initial_indent=indent,
-        subsequent_indent=indent + INDENT,
-    )
-    return [piece.replace("\xa0", " ") for piece in pieces]
+    """The line in pieces for people to read; the later ones stand further in than the first."""
+    columns = min(COLUMNS_DEFAULT, width_of(sys.stdout))
+    return wrap(line, columns, indent=indent, further=indent + INDENT)
 
 
 def as_json(answer: object, *, on_one_line: bool = False) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from srmd import __version__
 from srmd.cli.exits import MEANINGS, Exit
+from srmd.terminal import complain
 
 TYPE_CHECKING = False  # `typing` would be felt in --help; type checkers know the name
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        print(f"srmd: {message}\n  {self.prog} --help tells more", file=sys.stderr)
+        complain(f"srmd: {message}\n  {self.prog} --help tells more")
         sys.exit(Exit.USAGE)
 
 

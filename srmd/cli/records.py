@@ -13,6 +13,7 @@ from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json
 from srmd.core.texts import Language
 from srmd.lab.records.reading import Records, Unusable, read
+from srmd.terminal import complain, width_of
 
 Options = argparse.Namespace
 
@@ -50,9 +51,10 @@ def why(options: Options) -> int:
     if options.json:
         print(as_json([as_plain(chain, options.lang) for chain in chains]))
     else:
-        print("\n".join(as_text(chain, options.lang) for chain in chains), end="")
+        columns = width_of(sys.stdout, default=0)
+        print("\n".join(as_text(chain, options.lang, columns) for chain in chains), end="")
     for note in (*(one.told() for one in nodes.offsets), *nodes.notes):
-        print(note.say(options.lang), file=sys.stderr)
+        complain(note.say(options.lang))
     _say_closing(records, options.lang)
     return Exit.OK
 
@@ -73,7 +75,8 @@ def timeline(options: Options) -> int:
         case "json":
             text = page.as_json(line)
         case _:
-            text = page.as_text(line, options.lang or "en")
+            columns = width_of(sys.stdout, default=0) if options.output is None else 0
+            text = page.as_text(line, options.lang or "en", columns)
     if options.output is None:
         print(text, end="")
     else:
@@ -94,4 +97,4 @@ def _read(options: Options) -> Records:
 
 def _say_closing(records: Records, language: Language | None = None) -> None:
     """To stderr: the output may be JSON or a page."""
-    print("\n".join(records.closing(language or "en")), file=sys.stderr)
+    complain("\n".join(records.closing(language or "en")))

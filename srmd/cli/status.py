@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from srmd.cli.asking import Options, asks_node
 from srmd.cli.exits import Exit, Failure
-from srmd.cli.output import as_json, labelled, services_table, table
+from srmd.cli.output import as_json, labelled, services_table, table, wrapped
 from srmd.client import Client, Unreachable
+from srmd.terminal import unbroken
 
 if TYPE_CHECKING:
     from srmd.core.texts import Language
@@ -136,7 +137,7 @@ class _Page:
         heading = self._say(
             f"group {{group}}, high availability {enabled}", group=self._status.get("group")
         )
-        parts = [f"{heading}\n{self._pair()}", self._advice(), self._services()]
+        parts = ["\n".join([*wrapped(heading), self._pair()]), self._advice(), self._services()]
         return "\n\n".join(part for part in parts if part)
 
     def _say(self, words: str, **names: object) -> str:
@@ -210,8 +211,8 @@ class _Page:
             f"srmd {action['action']} {action.get('node') or ''}".rstrip()
             for action in self._status.get("actions", ())
         ]
-        actions = ", ".join(can) or self._say("no action on the pair")
-        return "\n".join([*lines, self._say("Possible now: {actions}", actions=actions)])
+        actions = ", ".join(map(unbroken, can)) or self._say("no action on the pair")
+        return "\n".join([*lines, *wrapped(self._say("Possible now: {actions}", actions=actions))])
 
     def _control(self) -> list[str]:
         """What is wrong with the control channel, and which certificates end soon."""
@@ -259,4 +260,7 @@ class _Page:
         services = self._status.get("services") or []
         state = (self._status.get("database") or {}).get("state")
         text = services_table(services, self._say) if services else ""
-        return f"{text}\n{self._say('Database: {state}', state=state)}" if state else text
+        if not state:
+            return text
+        between = "\n\n" if "\n\n" in text else "\n"  # a narrow table is one of blocks
+        return f"{text}{between}{self._say('Database: {state}', state=state)}"

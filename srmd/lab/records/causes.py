@@ -31,6 +31,7 @@ from srmd.core.texts import Language, Text
 from srmd.lab.records import words
 from srmd.lab.records.history import Histories, History, Point, changed, row_of
 from srmd.shown import written
+from srmd.terminal import wrap_all
 
 CHAIN_MAX = 12
 BEATS_SHOWN = 3
@@ -384,8 +385,8 @@ def _repaired_in_time(nodes: Histories, history: History, point: Point) -> list[
 # ---------------------------------------------------------------------------- said
 
 
-def as_text(chain: list[Link], language: Language) -> str:
-    """For people: the change, then each cause further in."""
+def as_text(chain: list[Link], language: Language, columns: int = 0) -> str:
+    """For people: the change, then each cause further in; at most so many columns, if any."""
     lines = []
     for depth, link in enumerate(chain):
         if depth:
@@ -395,7 +396,7 @@ def as_text(chain: list[Link], language: Language) -> str:
             first, *rest = row.said.say(language).splitlines() or [""]
             lines.append(f"  {row.label.say(language)}: {first}")
             lines += [f"      {line}" for line in rest]
-    return "\n".join(lines) + "\n"
+    return wrap_all("\n".join(lines), columns) + "\n"
 
 
 def as_plain(chain: list[Link], language: Language) -> list[dict[str, Any]]:

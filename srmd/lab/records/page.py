@@ -12,9 +12,11 @@ from srmd.core.texts import STATES, Language, Text
 from srmd.lab.records import words
 from srmd.lab.records.absence import Gone
 from srmd.lab.records.line import Timeline
-from srmd.terminal import columns_of, left_in
+from srmd.terminal import columns_of, left_in, wrap, wrap_all
 
 ABSENT: Final = frozenset(gone.value for gone in Gone)
+BELOW: Final = " " * 14
+"""Before a text that stands below its moment and lane."""
 PAYLOAD = "/*PAYLOAD*/"
 """Where the page takes its figures."""
 
@@ -52,8 +54,11 @@ def as_html(line: Timeline, language: Language | None = None) -> str:
     return page.replace(PAYLOAD, payload.replace("<", "\\u003c"))
 
 
-def as_text(line: Timeline, language: Language) -> str:
-    """The events in their order, one a line; what lost heartbeats there were, in runs."""
+def as_text(line: Timeline, language: Language, columns: int = 0) -> str:
+    """The events in their order, one a line; what lost heartbeats there were, in runs.
+
+    In so many columns, if any, a text that has no room beside its lane stands below it.
+    """
     rows = [(mark.at_s, mark.lane, mark.text.say(language)) for mark in line.marks]
     rows += [
         (bar.from_s, bar.lane, f"{bar.text.say(language)} ({bar.to_s - bar.from_s:.3f} s)")
@@ -65,11 +70,15 @@ def as_text(line: Timeline, language: Language) -> str:
     head = [f"{line.title.say(language)}: {line.began.isoformat(timespec='milliseconds')}"]
     head += [f"  {note.say(language)}" for note in line.notes]
     width = max(map(columns_of, lanes.values()), default=0)
-    body = [
-        f"{at_s:+10.3f} s  {left_in(lanes[lane], width)}  {said}"
-        for at_s, lane, said in sorted(rows)
-    ]
-    return "\n".join([*head, *body]) + "\n"
+    body = []
+    for at_s, lane, said in sorted(rows):
+        begin = f"{at_s:+10.3f} s  {left_in(lanes[lane], width)}"
+        if columns and columns_of(f"{begin}  {said}") > columns:
+            body += wrap(begin.strip(), columns, indent=" ", further=BELOW)
+            body += wrap(said, columns, indent=BELOW)
+        else:
+            body.append(f"{begin}  {said}")
+    return "\n".join([wrap_all("\n".join(head), columns), *body]) + "\n"
 
 
 def _lost(line: Timeline) -> list[tuple[float, str, Text]]:
