@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from srmd.config import LogConfig, LogFormat
+from srmd.descriptors import is_exhausted
 from srmd.journald import SOCKET as JOURNALD
 from srmd.journald import JournalSocket, is_journal
 from srmd.journald import record as journal_record
+from srmd.library_log import Complaint, LibraryLog, take_over
 from srmd.line_writer import CLOSE_LIMIT_S, Descriptor, LineWriter, Outlet, RotatedFile
 from srmd.secret import HIDDEN, Secret
 
@@ -106,6 +108,17 @@ EVENTS: dict[str, EventInfo] = {
         "warning",
     ),
     "database.repaired": EventInfo("The database of this node can be used again."),
+    "descriptors.exhausted": EventInfo(
+        "The process has no free file descriptor: connections, services and the database suffer.",
+        "Raise the limit of open files (systemd: LimitNOFILE=1024; shell: ulimit -n 1024), and look"
+        " for connections that do not end.",
+        "error",
+    ),
+    "descriptors.low": EventInfo(
+        "The limit of open files is lower than srmd wants, so it takes fewer connections.",
+        "Raise the hard limit to what the record says (systemd: LimitNOFILE; shell: ulimit -Hn).",
+        "warning",
+    ),
     "failover.completed": EventInfo(
         "This node serves the users of both, and how long it took.",
         "Repair the peer, then fall back.",
@@ -129,6 +142,11 @@ EVENTS: dict[str, EventInfo] = {
     "journal.dropped": EventInfo(
         "Inputs of the machine could not be written to the journal: a replay has a gap there.",
         "Check the space and the speed of the disk that holds node.state_dir.",
+        "warning",
+    ),
+    "library.complained": EventInfo(
+        "A library or Python itself complained; the same again within 10 s is only counted.",
+        "If it persists, report it with the record.",
         "warning",
     ),
     "log.dropped": EventInfo(
@@ -278,6 +296,22 @@ class Log:
     def get(self) -> FilteringBoundLogger:
         """A logger with the node bound to it."""
         return self._logger
+
+    def take_library_records(self) -> None:
+        """What libraries and Python itself complain of becomes records of this log."""
+        take_over(LibraryLog(self._complained))
+
+    def _complained(self, complaint: Complaint) -> None:
+        exhausted = is_exhausted(complaint.error)
+        write = self._logger.error if exhausted or complaint.is_error else self._logger.warning
+        write(
+            "descriptors.exhausted" if exhausted else "library.complained",
+            logger=complaint.logger,
+            detail=complaint.text,
+            left_out_count=complaint.left_out_count,
+            error=str(complaint.error) if exhausted else None,
+            exc_info=None if exhausted else complaint.error,
+        )
 
     @property
     def dropped(self) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import pty
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from srmd import log
+from srmd import library_log, log
 from srmd.config import LogConfig, LogFormat, LogLevel
 from srmd.core.states import Reason, State
+from srmd.library_log import Complaint, LibraryLog
 from srmd.log import EVENTS, Journal, LogError, UnknownEvent
 from srmd.secret import Secret
 
@@ -233,7 +238,7 @@ def test_a_reader_that_is_gone_is_counted_and_does_no_harm() -> None:
 
 def test_a_process_ends_although_the_reader_of_its_log_sleeps() -> None:
     program = """
-from srmd import log
+from srmd import library_log, log
 from srmd.config import LogConfig
 running = log.start(LogConfig(), "a")
 for count in range(5000):
@@ -381,3 +386,82 @@ def test_a_pipe_that_took_the_name_of_the_log_stops_nothing(tmp_path: Path) -> N
     journal.write({"count": 0})
     assert journal.close()
     assert journal.dropped == 1
+
+
+# What libraries complain of.
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """The process is left as it was."""
+    root, hooks = logging.getLogger(), (sys.unraisablehook, threading.excepthook)
+    handlers = list(root.handlers)
+    yield
+    root.handlers[:] = handlers
+    sys.unraisablehook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    logging.raiseExceptions = True
+
+
+def test_a_flood_of_tracebacks_is_one_record_and_a_count(
+    tmp_path: Path, own_logging: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """asyncio wrote a hundred a second to standard error when descriptors ran out."""
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    running.take_library_records()
+    asyncio_log = logging.getLogger("asyncio")
+    for number in range(300):
+        details = f"socket.accept() out of system resource\nsocket: <fd={number}>"
+        asyncio_log.error(details, exc_info=OSError(errno.EMFILE, "Too many open files"))
+    asyncio_log.error("Task was destroyed but it is pending!")
+    assert running.close()
+    exhausted, other = records(tmp_path / "a.log")
+    assert (exhausted["event"], exhausted["level"]) == ("descriptors.exhausted", "error")
+    assert exhausted["detail"] == "socket.accept() out of system resource"
+    assert exhausted["error"] == "[Errno 24] Too many open files"
+    assert (other["event"], other["level"]) == ("library.complained", "error")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_was_left_out_is_told_with_the_next_of_its_kind() -> None:
+    told: list[Complaint] = []
+    clock = [0.0]
+    handler = LibraryLog(told.append, clock=lambda: clock[0])
+    for at_s in (0.0, 1.0, 9.0, 11.0, 12.0):
+        clock[0] = at_s
+        handler.handle(
+            logging.LogRecord("aiohttp", logging.WARNING, "", 0, "late %s", ("x",), None)
+        )
+    assert [(one.text, one.left_out_count) for one in told] == [("late x", 0), ("late x", 2)]
+
+
+def test_the_kinds_of_complaints_are_bounded() -> None:
+    told: list[Complaint] = []
+    handler = LibraryLog(told.append, clock=lambda: 0.0)
+    for number in range(1000):
+        handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, f"text {number}", (), None))
+    assert len(told) == library_log.KINDS_MAX + 1
+
+
+@pytest.mark.parametrize("where", ["a thread", "a destructor", "a warning"])
+def test_what_python_itself_complains_of_is_a_record(
+    tmp_path: Path, own_logging: None, where: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("mine")
+
+    running = log.start(LogConfig(file=tmp_path / "a.log"), "a")
+    running.take_library_records()
+    if where == "a thread":
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+    elif where == "a destructor":
+        Bad().__del__  # noqa: B018 - it is not called here, but when the object goes
+    else:
+        logging.getLogger("py.warnings").warning("%s", "is deprecated")
+    assert running.close()
+    (record,) = records(tmp_path / "a.log")
+    assert record["event"] == "library.complained"
+    assert capfd.readouterr() == ("", "")

@@ -24,6 +24,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 CONNECTIONS_MAX = 128
+CONNECTIONS_MIN = 8
+"""With the lowest limit of descriptors too."""
+DESCRIPTORS_RESERVED = 128
+"""Descriptors that connections leave for all else: files, the peer, services and their checks."""
 CONNECTIONS_PER_SOURCE_MAX = 64
 """An address; of IPv6 its /64, which one host has for itself."""
 STALLED_S = 1.0
@@ -76,6 +80,13 @@ class Visit:
 
 Enter = Callable[[Visit], asyncio.Protocol]
 """Makes the protocol of a connection that came in; it says `left` when the connection is lost."""
+
+
+def room_for(descriptors_count: int) -> int:
+    """Connections that a process may take which may have so many descriptors: idle ones must not
+    leave it without."""
+    left = max(CONNECTIONS_MIN, descriptors_count - DESCRIPTORS_RESERVED)
+    return min(CONNECTIONS_MAX, left)
 
 
 class Door:

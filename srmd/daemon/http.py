@@ -71,6 +71,8 @@ LINGER_S = 1.0
 """How long what is left of a refused body is read, so that its sender sees the refusal."""
 READ_BYTES = 1024
 """So much of a body is kept unread, and a sixteenth as many chunks; each chunk costs its time."""
+BACKLOG_MIN, BACKLOG_MAX = 16, 100
+"""Connections that wait to be accepted."""
 LINE_BYTES_MAX = 8190
 HEADERS_MAX = 64
 INTEGER_DIGITS_MAX = 9
@@ -229,9 +231,11 @@ async def serve(
     )
     listen = Address(host, port)
     try:
+        # So many are accepted at once, each with a descriptor, before the door sees the first.
+        backlog = max(BACKLOG_MIN, min(BACKLOG_MAX, connections_max))
         with ExitStack() as ours:  # until the server has taken the socket over
             own = ours.enter_context(bound(listen, socket.SOCK_STREAM))
-            listening = await loop.create_server(door, sock=own)
+            listening = await loop.create_server(door, sock=own, backlog=backlog)
             ours.pop_all()
     except OSError as failed:
         await runner.cleanup()

@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from srmd import descriptors
 from srmd.config import Config, ConfigError, load
 from srmd.config.taking import Needs, not_taken
+from srmd.daemon.door import CONNECTIONS_MAX, DESCRIPTORS_RESERVED, room_for
 from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
@@ -41,6 +43,10 @@ ENDS: Final = {**dict.fromkeys(STOPS, End.STOPPED), signal.SIGPWR: End.SHUTDOWN}
 """What a signal says.  Ours: SIGTERM is a stop of the service, of which the peer is not told;
 SIGPWR, the signal of a failing power supply, says that the machine goes down, and the peer is told
 before (row 17).  The first that arrives decides."""
+DESCRIPTORS_WANTED = 1024
+"""Descriptors that a node asks the system for; one with a dozen services needs about 100."""
+DESCRIPTORS_LOW = CONNECTIONS_MAX + DESCRIPTORS_RESERVED
+"""With fewer it cannot take all the connections that it would."""
 REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
 """What else is done about a signal, in its record."""
 
@@ -72,11 +78,13 @@ def run(config_path: Path) -> int:
             log = start_log(config.log, config.node.id)
         except LogError as error:
             return _refuse_log(error)
+        log.take_library_records()
         last_resort = _last_resort()
+        connections_max = _connections_max(log)
         for warning in loaded.warnings:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
-            return asyncio.run(_boots(config_path, config, log, last_resort))
+            return asyncio.run(_boots(config_path, config, log, last_resort, connections_max))
         except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -96,10 +104,11 @@ def run(config_path: Path) -> int:
 class _Process:
     """What outlives a boot: the signals that arrived, the service manager, and who is watched."""
 
-    def __init__(self, notify: Notify, log: Log) -> None:
+    def __init__(self, notify: Notify, log: Log, connections_max: int) -> None:
         self.told: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         """How the process was told to end."""
         self.notify = notify
+        self.connections_max = connections_max
         self.node: ServerNode | None = None
         """The node that runs; None between two boots."""
         self._log = log.get()
@@ -135,9 +144,15 @@ class _Process:
             await self.node.passed()
 
 
-async def _boots(config_path: Path, config: Config, log: Log, last_resort: threading.Timer) -> int:
+async def _boots(
+    config_path: Path,
+    config: Config,
+    log: Log,
+    last_resort: threading.Timer,
+    connections_max: int,
+) -> int:
     """One boot of the node after another, until one ends otherwise than in a reboot."""
-    process = _Process(Notify.from_env(), log)
+    process = _Process(Notify.from_env(), log, connections_max)
     signals = process.signals()
     watching = asyncio.create_task(
         kept_up("watchdog", lambda: process.notify.watch(process.lives), log.get()), name="watchdog"
@@ -197,6 +212,7 @@ async def _boot(
             listen.port,
             context=node.tls.server,
             on_refused=node.tls.refused,
+            connections_max=process.connections_max,
         )
         await node.power_on()
         process.node = node
@@ -215,6 +231,20 @@ async def _boot(
 
 async def _end_when(told: asyncio.Future[End], node: ServerNode) -> None:
     node.end(await asyncio.shield(told))
+
+
+def _connections_max(log: Log) -> int:
+    """How many connections may be taken, after a word on a limit that is low."""
+    limit_count = descriptors.raised(DESCRIPTORS_WANTED)
+    connections_max = room_for(limit_count)
+    if limit_count < DESCRIPTORS_LOW:
+        log.get().warning(
+            "descriptors.low",
+            limit_count=limit_count,
+            wanted_count=DESCRIPTORS_WANTED,
+            connections_max=connections_max,
+        )
+    return connections_max
 
 
 def _last_resort() -> threading.Timer:

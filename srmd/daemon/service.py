@@ -25,6 +25,7 @@ from srmd.config import slug
 from srmd.core.services import COMMANDED_OUT_OF_SERVICE, ServiceState, ServiceStatus
 from srmd.daemon.guarded import KILL_S, GuardedProcess, SpawnFailed, python
 from srmd.daemon.service_program import EXIT_BLOCKED
+from srmd.descriptors import is_shortage
 
 PROGRAM = Path(__file__).with_name("service_program.py")
 BLOCKED = "blocked"
@@ -290,13 +291,18 @@ class Service:
         failures_count = 0
         while failures_count < failures_max:
             began_s = time.monotonic()
-            failures_count = 0 if await self._is_well(process) else failures_count + 1
+            is_well = await self._is_well(process)
+            if is_well is not None:
+                failures_count = 0 if is_well else failures_count + 1
             await asyncio.sleep(max(0.0, began_s + interval_s - time.monotonic()))
         self._verdict = "not answering"
         process.kill()
 
-    async def _is_well(self, process: GuardedProcess) -> bool:
-        """Whether the service answers; asked once, for an interval of the health check at most."""
+    async def _is_well(self, process: GuardedProcess) -> bool | None:
+        """Whether the service answers; asked once, for an interval of the health check at most.
+
+        None: it could not be asked, for want of descriptors or memory of ours.
+        """
         if self._built_in:
             return await self._told("ping")
         if self.spec.health_command is None:
@@ -306,7 +312,7 @@ class Service:
             self._health_command(self.spec.health_command, process),
         )
 
-    async def _told(self, word: str) -> bool:
+    async def _told(self, word: str) -> bool | None:
         return await _within(self._limits.health_interval_s, self._tell(word))
 
     async def _tell(self, word: str) -> bool:
@@ -361,16 +367,17 @@ class _GivenUp(Exception):
     """This start cannot succeed any more."""
 
 
-async def _within(bound_s: float, question: Coroutine[Any, Any, bool]) -> bool:
-    """The answer; False when there is none in LOOKS equal parts of the time."""
+async def _within(bound_s: float, question: Coroutine[Any, Any, bool]) -> bool | None:
+    """The answer; False when there is none in LOOKS equal parts of the time, None when nothing
+    could be asked."""
     asking = asyncio.create_task(question)
     try:
         for _ in range(LOOKS):
             if (await asyncio.wait({asking}, timeout=bound_s / LOOKS))[0]:
                 return await asking
         return False
-    except (OSError, SpawnFailed):
-        return False
+    except (OSError, SpawnFailed) as failed:
+        return None if is_shortage(failed.__cause__ or failed) else False
     finally:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)  # it leaves nothing behind

@@ -60,6 +60,8 @@ class DatabaseFault(Enum):
     NEWER = "newer"
     """A newer srmd has written it."""
     CLOSED = "closed"
+    NO_DESCRIPTORS = "cannot be opened"
+    """The process has no free file descriptor; the file may be well."""
 
 
 class UserDatabaseError(Exception):

@@ -11,6 +11,7 @@ file at the path anew and found it good; so a repaired one comes back without a 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ _WAYS_OUT = {
     DatabaseFault.IO_ERROR: "look for disk errors in the kernel's log",
     DatabaseFault.NEWER: "start the srmd that wrote it",
     DatabaseFault.CLOSED: "restart srmd",
+    DatabaseFault.NO_DESCRIPTORS: "raise the limit of open files of srmd (LimitNOFILE, ulimit -n)",
 }
 
 _FAULTS = {
@@ -81,7 +83,9 @@ _DISK_FAULTS = {
     DiskFault.BROKEN: DatabaseFault.IO_ERROR,
 }
 
-_PASSING = frozenset({DatabaseFault.LOCKED, DatabaseFault.FULL})
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+
+_PASSING = frozenset({DatabaseFault.LOCKED, DatabaseFault.FULL, DatabaseFault.NO_DESCRIPTORS})
 """After these the open connection is as good as before; after any other it is given up."""
 
 _FIRST_ROWS = (
@@ -544,18 +548,31 @@ def _explained(path: Path) -> Iterator[None]:
             refused = disk.tried(path.parent)
             if refused is not None:
                 raise _refused(path, refused) from error
+        if kind is DatabaseFault.GONE and _out_of_descriptors():
+            kind = DatabaseFault.NO_DESCRIPTORS
         raise _down(kind, path, str(error)) from error
     except OSError as error:
         raise _refused(path, error) from error
 
 
 def _refused(path: Path, error: OSError) -> DatabaseDown:
+    if error.errno in _NO_DESCRIPTORS:
+        return _down(DatabaseFault.NO_DESCRIPTORS, path, error.strerror or str(error))
     fault = disk.fault_of(error)
     if fault is None:
         return _down(DatabaseFault.GONE, path, error.strerror or str(error))
     return DatabaseDown(
         _DISK_FAULTS[fault], f"{path}: {disk.WORDS[fault].en}", disk.WAYS_OUT[fault]
     )
+
+
+def _out_of_descriptors() -> bool:
+    """SQLite does not tell why it could not open a file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in _NO_DESCRIPTORS
+    return False
 
 
 def _down(kind: DatabaseFault, path: Path, what: str) -> DatabaseDown:

@@ -133,7 +133,7 @@ class Node:
         return pid
 
     async def answers(self, name: str) -> bool:
-        return await self.services._named(name)._told("ping")
+        return bool(await self.services._named(name)._told("ping"))
 
     def socket_path(self, name: str) -> str:
         return os.path.relpath(self.run_dir / f"{slug(name)}.sock")

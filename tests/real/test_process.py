@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,79 @@ def test_srm_that_ran_out_of_memory_starts_again_and_the_watchdog_is_not_fed_mea
         told_until("WATCHDOG=1")
     assert [record["restart_s"] for record in records(node, "srm.failed")] == [1.0, 2.0]
     assert node.shown() is not None
+
+
+@contextmanager
+def idle_connections(node: LabNode, count: int) -> Iterator[None]:
+    host, _, port = node.control.partition(":")
+    with ExitStack() as opened:
+        for _ in range(count):
+            connection = opened.enter_context(socket.socket())
+            connection.settimeout(10.0)
+            connection.connect((host, int(port)))
+        yield
+
+
+def not_records(node: LabNode) -> list[str]:
+    return [line for line in node.log_file.read_text().splitlines() if not line.startswith("{")]
+
+
+def test_idle_connections_leave_a_node_with_a_low_limit_what_it_needs(
+    pair: LabPair, node: LabNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They took all descriptors, and the user database was told to be gone."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -n 64\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    node.start()
+    monkeypatch.undo()
+    (low,) = records(node, "descriptors.low")
+    assert (low["limit_count"], low["wanted_count"], low["connections_max"]) == (64, 1024, 8)
+    pair.wait_until("it serves", lambda: node.status()["local"]["srm_state"] == 4, within_s=30)
+    with idle_connections(node, 100):
+        until_s = time.monotonic() + 2.0  # several checks of the database and of each service
+        pair.wait_until("all was checked", lambda: time.monotonic() >= until_s)
+        status = node.status()
+    assert status["local"]["srm_state"] == 4
+    assert status["database"] == {**status["database"], "state": "STARTED", "note": ""}
+    stopped = [r for r in status["services"] if r["state"] != "STARTED"]
+    assert {row["note"] for row in stopped} <= {"not activated"}
+    assert not records(node, "descriptors.exhausted")
+    assert not not_records(node)
+
+
+def test_a_node_without_descriptors_says_so_and_goes_on_when_there_are_some(
+    pair: LabPair, node: LabNode
+) -> None:
+    """Hundreds of tracebacks a second went to standard error; a full pipe there stopped the node,
+    and services that could not be asked were killed as hung."""
+    node.start()
+    pair.wait_until("it serves", lambda: node.status()["local"]["srm_state"] == 4, within_s=30)
+    services = {row["name"]: row["pid"] for row in node.status()["services"]}
+    pid = node.pid
+    assert pid is not None
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    open_count = max(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_count - 4, before[1]))
+    try:
+        with idle_connections(node, 20):
+            logged(pair, "descriptors.exhausted")
+            pair.wait_until(
+                "the database says why",
+                lambda: any("cannot be opened" in row["note"] for row in down(node)),
+                within_s=30,
+            )
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    pair.wait_until("it serves again", lambda: not node.status()["database"]["note"], within_s=30)
+    assert {row["name"]: row["pid"] for row in node.status()["services"]} == services
+    (note,) = {row["note"].split(": ")[0] for row in down(node)}
+    assert note == "user database cannot be opened"
+    assert "raise the limit of open files" in down(node)[0]["note"]
+    assert len(records(node, "descriptors.exhausted")) < 20
+    assert not not_records(node)
+
+
+def down(node: LabNode) -> list[dict[str, str]]:
+    return records(node, "database.failed")

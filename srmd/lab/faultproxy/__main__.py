@@ -12,14 +12,22 @@ import os
 import signal
 import sys
 
+from srmd import descriptors
 from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
 from srmd.lab.faultproxy.server import CannotStart, Settings, serving
 from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parse
+from srmd.library_log import Complaint, LibraryLog, take_over
+from srmd.line_writer import Descriptor, LineWriter
 from srmd.secret import Secret
 from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name_of
 
 READY = "faultproxy: listening on {url} seed {seed} {manner}"
 """The line that says that the API answers; programs that start us read the address from it."""
+DESCRIPTORS_WANTED = 8192
+"""Descriptors that are asked of the system for; each connection through a proxy has two."""
+LINES_WAITING_MAX = 1000
+"""Lines that wait for a slow reader of standard error; what comes on top is counted."""
+STDERR_FD = 2
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -38,9 +46,18 @@ def main(args: list[str]) -> int:
 
 
 async def _run(settings: Settings) -> None:
+    descriptors.raised(DESCRIPTORS_WANTED)
     async with serving(settings) as server:
         ended = asyncio.Event()
-        signals = _signals(ended)
+        # Whoever does not read what we say must not stop the proxies.
+        said = LineWriter(
+            Descriptor(STDERR_FD),
+            capacity=LINES_WAITING_MAX,
+            name="standard error",
+            lost=lambda count: _line(f"{count} lines are missing here"),
+        )
+        take_over(LibraryLog(lambda complaint: said.write(_line(_in_words(complaint)))))
+        signals = _signals(ended, said)
         try:
             manner = "strict" if settings.strict else "lenient"
             ready = READY.format(url=server.url, seed=server.seed, manner=manner)
@@ -48,19 +65,32 @@ async def _run(settings: Settings) -> None:
             print(ready, file=out, flush=True)
             if settings.token is None and settings.host not in LOCAL:
                 warning = f"anybody who reaches {settings.host} can use it; set {TOKEN_VARIABLE}"
-                print(f"faultproxy: {warning}", file=sys.stderr, flush=True)
+                said.write(_line(warning))
             await ended.wait()
         finally:
             signals.close()
+            said.close()
 
 
-def _signals(ended: asyncio.Event) -> Signals:
+def _line(text: str) -> bytes:
+    return f"faultproxy: {text}\n".encode(errors="backslashreplace")
+
+
+def _in_words(complaint: Complaint) -> str:
+    why = f": {complaint.error!r}" if complaint.error is not None else ""
+    if descriptors.is_exhausted(complaint.error):
+        why += "; no descriptor is free: raise the limit of open files (ulimit -n, LimitNOFILE)"
+    again = f" ({complaint.left_out_count} times more before)" if complaint.left_out_count else ""
+    return f"{complaint.logger}: {complaint.text}{why}{again}"
+
+
+def _signals(ended: asyncio.Event, said: LineWriter) -> Signals:
     def end(_number: int) -> None:
         ended.set()
 
     def go_on(number: int) -> None:
         done = "a moved event log is opened anew" if number == signal.SIGHUP else "ignored"
-        print(f"faultproxy: {name_of(number)} received: {done}", file=sys.stderr, flush=True)
+        said.write(_line(f"{name_of(number)} received: {done}"))
 
     ends = {*STOPS, signal.SIGHUP} if has_terminal() else {*STOPS}
     handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, go_on)

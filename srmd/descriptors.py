@@ -1,0 +1,30 @@
+"""File descriptors: how many this process may have, and what it is to be short of them."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from typing import Final
+
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
+SHORTAGE: Final = EXHAUSTED | {errno.ENOMEM, errno.ENOBUFS}
+"""What failed for one of these failed for want of ours, not by a fault of the other side."""
+
+
+def raised(wanted_count: int) -> int:
+    """Raise the limit of this process to what is wanted, as far as it may; the limit then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted_count:
+        return wanted_count if soft == resource.RLIM_INFINITY else soft
+    most = wanted_count if hard == resource.RLIM_INFINITY else min(wanted_count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def is_exhausted(error: BaseException | None) -> bool:
+    """The process, or the machine, has no free descriptor."""
+    return isinstance(error, OSError) and error.errno in EXHAUSTED
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in SHORTAGE
