@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from srmd.cli.exits import Exit, Failure
@@ -21,6 +20,7 @@ from srmd.lab.whatif.advice import NoAdvice, recommend
 from srmd.lab.whatif.line import Line, NoSuchLine, Timers
 from srmd.lab.whatif.report import as_csv, as_table, seconds, short
 from srmd.lab.whatif.sweep import Case, Effort, Found, Price, try_all
+from srmd.lab.worker import pool
 
 Options = argparse.Namespace
 CASES_MAX = 1000
@@ -51,7 +51,11 @@ def main(arguments: list[str]) -> int:
         raise Failure(Exit.USAGE, f"{len(cases)} cases; give fewer values, {CASES_MAX} at most")
     effort = Effort(options.weeks, options.deaths, options.seed)
     price = Price(options.users, options.relogin, options.deaths_a_year)
-    found = _swept(cases, effort, options.jobs)
+    try:
+        found = _swept(cases, effort, options.jobs)
+    except BrokenProcessPool as broken:
+        right = "one worker was killed, perhaps for want of memory: try fewer --jobs"
+        raise Failure(Exit.USAGE, f"sweep: {broken}; {right}") from broken
     print(as_table(found, price))
     if options.recommend is not None:
         print(_advice(found[0], price, options.recommend))
@@ -164,8 +168,7 @@ def _cases(options: Options) -> list[Case]:
 
 
 def _swept(cases: list[Case], effort: Effort, jobs: int) -> list[Found]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(cases)), mp_context=context) as executor:
+    with pool(min(jobs, len(cases))) as executor:
         return try_all(cases, effort, executor, _progress(len(cases)))
 
 

@@ -19,7 +19,8 @@ from srmd.client import ClientError
 from srmd.core import handbook
 from srmd.core.states import Reason, State
 from srmd.core.texts import REASONS, display
-from srmd.lab.pair import NORMAL, LabError, LabPair, processes_of
+from srmd.lab.leash import processes_of
+from srmd.lab.pair import NORMAL, LabError, LabPair
 from srmd.shown import Half
 
 USERS = 500

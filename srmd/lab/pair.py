@@ -33,6 +33,7 @@ import srmd
 from srmd.client import Client, ClientError, Json, Unreachable
 from srmd.core.services import ServiceState
 from srmd.core.states import Reason, State
+from srmd.lab.leash import MARK, Leash, kill, processes_of
 from srmd.secret import Secret
 from srmd.shown import Half, Shown, pair_of, parse_half, parse_reason, parse_state, written
 
@@ -84,8 +85,6 @@ GONE_LIMIT_S = 30.0
 """How long the services of a killed node may need to die with it."""
 HISTORY_MAX = 200
 LOG_TAIL_LINES = 15
-MARK = "LAB_PAIR"
-"""The environment variable by which the processes of a pair, grandchildren too, are found again."""
 
 
 class LabError(Exception):
@@ -294,6 +293,7 @@ class LabPair:
         """`overrides` are settings of both nodes; `on_change` hears of each change seen."""
         self.folder = Path(tempfile.mkdtemp(prefix="srmd-lab-"))
         self.mark = secrets.token_hex(8)
+        self._leash = Leash(self.mark, self.folder)
         self.left_behind: list[str] = []
         """Processes that `close` had to kill because their node had left them; none is right."""
         self._on_change = on_change
@@ -419,11 +419,9 @@ class LabPair:
             time.sleep(POLL_S)
         for pid, command in left.items():
             self.left_behind.append(f"{pid} {command}")
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it went by itself after all
+            kill(pid)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._leash.close()
 
     def _story(self, wanted: Mapping[str, Half], within_s: float) -> str:
         return f"not within {within_s:g} s: {_line(wanted)}\n{self._past()}"
@@ -431,23 +429,6 @@ class LabPair:
     def _past(self) -> str:
         logs = "\n".join(node.log_tail() for node in self.nodes)
         return "\n".join(["what the nodes showed:", *self._history, logs])
-
-
-def processes_of(mark: str) -> dict[int, str]:
-    """Pid and command of every process that a pair has started, directly or not.
-
-    Found by their environment, where /proc shows it (Linux); elsewhere none is found.
-    """
-    wanted = f"{MARK}={mark}".encode()
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-                found[int(folder.name)] = command.decode(errors="replace").strip()
-        except OSError:
-            pass  # it has just ended, or is not ours to look at
-    return found
 
 
 def _settings(node: LabNode, peer: LabNode) -> Sections:

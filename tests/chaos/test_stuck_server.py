@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from srmd.lab.pair import processes_of
+from srmd.lab.leash import processes_of
 from srmd.lab.real.stage import RealStage
 from srmd.lab.scenario import load
 from srmd.lab.scenario.running import Verdict

@@ -16,7 +16,8 @@ from srmd.cli import Exit, main
 from srmd.client import Client, Unauthorized
 from srmd.core.states import Reason, State
 from srmd.lab import pair as pair_module
-from srmd.lab.pair import NORMAL, LabError, LabPair, Port, processes_of
+from srmd.lab.leash import processes_of
+from srmd.lab.pair import NORMAL, LabError, LabPair, Port
 
 DEMO = [sys.executable, "-m", "srmd.lab.demo", "--users", "51"]
 DEMO_LIMIT_S = 100
@@ -67,6 +68,21 @@ def test_an_interrupted_demonstration_cleans_up_too(tmp_path: Path, ending: sign
     assert playing.returncode == 130, told
     assert list(tmp_path.iterdir()) == []
     assert processes_that_know(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
+def test_a_killed_demonstration_leaves_nothing(tmp_path: Path) -> None:
+    playing = demo(tmp_path)
+    assert playing.stdout is not None
+    with playing.stdout:
+        while not playing.stdout.readline().startswith("1. "):
+            pass
+    playing.kill()
+    playing.wait()
+    give_up_s = time.monotonic() + DEMO_LIMIT_S
+    while processes_that_know(tmp_path) or list(tmp_path.iterdir()):
+        assert time.monotonic() < give_up_s, processes_that_know(tmp_path)
+        time.sleep(0.05)
 
 
 def test_a_pair_that_stays_tells_its_addresses_and_ends_with_ctrl_c(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from srmd.lab import live
-from srmd.lab.pair import MARK
+from srmd.lab.leash import MARK
 
 LIMIT_S = 60.0
 PEER_DOWN = "Running in Backup Mode / Peer Down"
@@ -93,6 +94,28 @@ def test_a_lab_goes_up_is_broken_by_hand_and_goes_down_without_a_trace(
     assert marked(status["folder"]) == []
     gone = srmd(env, "status")
     assert (gone.returncode, "srmd lab up" in gone.stderr) == (4, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
+def test_a_killed_holder_leaves_no_process_and_no_folder(env: dict[str, str]) -> None:
+    """It left two nodes and a proxy that no command found, and their ports."""
+    up = srmd(env, "up", "--users", "20")
+    assert up.returncode == 0, up.stderr
+    status = json.loads(srmd(env, "status", "--json").stdout)
+    node, frozen = (status["nodes"][name]["pid"] for name in "ab")
+    os.kill(frozen, signal.SIGSTOP)
+    holder = int(Path(f"/proc/{node}/stat").read_text().rpartition(")")[2].split()[1])
+    assert "srmd.lab.live" in Path(f"/proc/{holder}/cmdline").read_text()
+    assert len(marked(status["folder"])) > 4
+    os.kill(holder, signal.SIGKILL)
+    give_up_s = time.monotonic() + LIMIT_S
+    while marked(status["folder"]) or Path(status["folder"]).exists():
+        assert time.monotonic() < give_up_s, marked(status["folder"])
+        time.sleep(0.05)
+    assert srmd(env, "status").returncode == 4
+    again = srmd(env, "up", "--users", "20")
+    assert again.returncode == 0, again.stderr
+    assert srmd(env, "down").returncode == 0
 
 
 def test_a_folder_that_is_no_lab_is_left_alone(env: dict[str, str], tmp_path: Path) -> None:

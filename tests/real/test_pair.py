@@ -23,7 +23,8 @@ from srmd.client import ClientError, Rejected
 from srmd.config import load
 from srmd.core.node import Node
 from srmd.core.transitions import step
-from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, processes_of
+from srmd.lab.leash import processes_of
+from srmd.lab.pair import PATIENCE_S, LabNode, LabPair
 from srmd.lab.records.reading import read
 from srmd.lab.records.timeline import timeline
 from srmd.wire.journal import Beats, Decided, Known, entry_from_json

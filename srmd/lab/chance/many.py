@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from typing import Any, Final
 
 from srmd import __version__
 from srmd.lab.chance.drawing import drawn
 from srmd.lab.chance.trial import Found, tried
+from srmd.lab.worker import pool
 
 BATCH: Final = 8
 """Seeds that go out together: about a second of work."""
@@ -63,12 +62,8 @@ def cores(count: int) -> Iterator[tuple[Executor | None, int]]:
     if count == 1:
         yield None, 1
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
-    try:
-        yield pool, count
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with pool(count) as executor:
+        yield executor, count
 
 
 @contextmanager
@@ -88,8 +83,3 @@ def dask(address: str) -> Iterator[tuple[Executor, int]]:
         if threads == 0:
             raise NoExecutor(f"--executor {DASK}{address}: no worker; start `dask worker` there")
         yield client.get_executor(), threads
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for the process that asked; it ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from srmd.lab.proof.search import (
     CONFIGURATIONS,
@@ -16,6 +14,7 @@ from srmd.lab.proof.search import (
     Result,
     Search,
 )
+from srmd.lab.worker import pool
 
 SHOWN_EVERY_S = 0.5
 
@@ -24,35 +23,24 @@ def run(bounds: Bounds, processes: int = 1) -> list[Result]:
     """One search for each configuration, in their order."""
     if processes == 1:
         return [_search(one, bounds, _Line(str(one))) for one in CONFIGURATIONS]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_deaf_to_ctrl_c) as pool:
+    with pool(processes) as executor:
         pending: dict[Future[Result], Configuration] = {
-            pool.submit(_search, one, bounds): one for one in CONFIGURATIONS
+            executor.submit(_search, one, bounds): one for one in CONFIGURATIONS
         }
         order = list(pending)
         began_s = time.monotonic()
-        try:
-            left = set(pending)
-            while left:
-                done, left = wait(left, timeout=SHOWN_EVERY_S, return_when=FIRST_COMPLETED)
-                for one in done:
-                    result = one.result()
-                    _say(
-                        f"{pending[one]}: {result.pairs:,} pairs in {result.seconds:.0f} s",
-                        lasting=True,
-                    )
-                _say(f"{time.monotonic() - began_s:5.0f} s, {len(left)} searches to go")
-            _say("")
-        except BaseException:
-            for process in pool._processes.values():  # noqa: SLF001 # the pool cannot stop work
-                process.terminate()
-            raise
+        left = set(pending)
+        while left:
+            done, left = wait(left, timeout=SHOWN_EVERY_S, return_when=FIRST_COMPLETED)
+            for one in done:
+                result = one.result()
+                _say(
+                    f"{pending[one]}: {result.pairs:,} pairs in {result.seconds:.0f} s",
+                    lasting=True,
+                )
+            _say(f"{time.monotonic() - began_s:5.0f} s, {len(left)} searches to go")
+        _say("")
         return [one.result() for one in order]
-
-
-def _deaf_to_ctrl_c() -> None:
-    """The parent hears it, and ends its children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _search(

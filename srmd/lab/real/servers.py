@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import srmd
-from srmd.lab.pair import MARK, Port
+from srmd.lab.leash import MARK
+from srmd.lab.pair import Port
 from srmd.lab.scenario.stage import StageBroken
 
 HOST = "127.0.0.1"

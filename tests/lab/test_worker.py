@@ -1,0 +1,61 @@
+"""Pools of processes end with the one that they work for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LIMIT_S = 60.0
+PROGRAM = """
+import os, sys, time
+from srmd.lab.worker import pool
+
+def work(seconds):
+    print("works", os.getpid(), flush=True)
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    with pool(2) as executor:
+        for future in [executor.submit(work, 600) for _ in range(9)]:
+            future.result()
+"""
+
+
+def is_there(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and PR_SET_PDEATHSIG")
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_the_workers_of_a_process_that_ends_end_with_it(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    """They calculated on for minutes, found by no command."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    process = subprocess.Popen(
+        [sys.executable, str(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        workers = [int(process.stdout.readline().split()[1]) for _ in range(2)]
+        os.kill(process.pid, ending)
+        process.wait(LIMIT_S)
+    give_up_s = time.monotonic() + LIMIT_S
+    while any(map(is_there, workers)):
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)
