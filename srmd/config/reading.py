@@ -73,6 +73,8 @@ class Loaded:
 
     config: Config
     warnings: tuple[Problem, ...]
+    secret_variables: frozenset[str]
+    """Of the environment, that hold secrets."""
 
 
 def load(
@@ -110,7 +112,7 @@ def load(
     if on_this_machine:
         judge_machine(reader, config)
     reader.verdict()
-    return Loaded(config, tuple(reader.warnings))
+    return Loaded(config, tuple(reader.warnings), frozenset(secrets.variables))
 
 
 def shipped() -> Path:

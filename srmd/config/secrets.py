@@ -9,7 +9,7 @@ import codecs
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srmd.secret import HIDDEN, Secret, key_from_text
@@ -26,6 +26,8 @@ class Secrets:
 
     folder: Path
     env: Mapping[str, str]
+    variables: set[str] = field(default_factory=set)
+    """Those that were asked for."""
 
     def token(self, table: Table, key: str, *, may_be_empty: bool = False) -> Secret | None:
         text = self._text(table, key)
@@ -73,6 +75,7 @@ class Secrets:
         return None
 
     def _from_env(self, reader: Reader, name: str, variable: str) -> str | None:
+        self.variables.add(variable)
         text = self.env.get(variable)
         if not text:
             reader.problem(

@@ -161,7 +161,10 @@ def python(program: Path, *arguments: str) -> tuple[str, ...]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what is meant for the daemon only: its secrets may be there."""
+    """Ours, without what is meant for the daemon and its commands only.
+
+    Secrets under other names have left our environment: see `own_secrets`.
+    """
     return {name: value for name, value in os.environ.items() if not name.startswith("SRMD_")}
 
 

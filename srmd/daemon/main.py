@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from srmd import descriptors
-from srmd.config import Config, ConfigError, load
+from srmd.config import Config, ConfigError
 from srmd.config.taking import Needs, not_taken
 from srmd.daemon.door import CONNECTIONS_MAX, DESCRIPTORS_RESERVED, room_for
 from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
+from srmd.daemon.own_secrets import load
 from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log

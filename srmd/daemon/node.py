@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from srmd.config import Config, ConfigError, ControlConfig, load
+from srmd.config import Config, ConfigError, ControlConfig
 from srmd.config.taking import in_words, not_taken
 from srmd.core import handbook
 from srmd.core.events import (
@@ -57,6 +57,7 @@ from srmd.daemon.facade import (
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.notify import Notify
+from srmd.daemon.own_secrets import load
 from srmd.daemon.peer import CallFailed
 from srmd.daemon.saving import Saving
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by

@@ -293,3 +293,30 @@ def test_a_node_without_descriptors_says_so_and_goes_on_when_there_are_some(
 
 def down(node: LabNode) -> list[dict[str, str]]:
     return records(node, "database.failed")
+
+
+def test_a_secret_that_comes_from_the_environment_reaches_no_service(
+    pair: LabPair, node: LabNode
+) -> None:
+    """Only names that begin with SRMD_ were kept from services."""
+    token = node.token_file.read_text()
+    node.environment |= {"MY_TOKEN": token, "MY_SETTING": "for services"}
+    node.overrides["control"] = {"token.file": "", "token.env": "MY_TOKEN"}
+    pair.write_configs()
+    text = node.config_file.read_text().replace('token.file = ""\n', "")
+    node.config_file.write_text(text)
+    node.start()
+
+    def services() -> list[int]:
+        return [row["pid"] for row in node.status()["services"] if row["pid"]]
+
+    pair.wait_until("the services run", lambda: len(services()) > 2, within_s=30)
+    node.client.srm("restart")  # which reads the configuration again
+    node.wait_for_answer()
+    assert services()
+    for pid in services():
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        for process in (pid, parent):
+            environment = Path(f"/proc/{process}/environ").read_bytes()
+            assert token.encode() not in environment
+            assert b"MY_SETTING=for services" in environment

@@ -39,7 +39,7 @@ class Server:
     def __init__(self, command: list[str], mark: str, log: Path) -> None:
         """`mark` lets the lab find the process again."""
         self._log = log
-        kept = dict(os.environ)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SRMD_")}
         importable = [str(Path(srmd.__file__).parent.parent), kept.get("PYTHONPATH", "")]
         try:
             with log.open("ab") as output:
