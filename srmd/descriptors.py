@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from typing import Final
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 SHORTAGE: Final = EXHAUSTED | {errno.ENOMEM, errno.ENOBUFS}
 """What failed for one of these failed for want of ours, not by a fault of the other side."""
+
+
+def reserve_standard() -> None:
+    """Where standard input, output or error is closed, its number is kept from sockets and files.
+
+    Whatever is read or written there fails as before: the null device is opened the wrong way
+    round, but for standard error, whose failures nobody could be told of.
+    """
+    for fd, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            taken = os.open(os.devnull, flags)  # the lowest number that is free
+            assert taken == fd, f"{taken} instead of {fd}"
 
 
 def raised(wanted_count: int) -> int:

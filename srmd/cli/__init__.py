@@ -15,6 +15,8 @@
     init.py       `srmd init`: the files of a new pair
     records.py    `srmd replay`, `srmd why`, `srmd timeline`: files, and no node
     sim.py        `srmd sim`: random search in virtual time
+    streams.py    standard streams that are closed, full, or without a reader
+    reader.py     long commands end when nobody reads their output any more
     output.py     tables for people, JSON for programs
 
 A command has to feel instant.  So nothing here imports the daemon, or anything slow, before it is
@@ -23,12 +25,12 @@ needed; `srmd --help` costs argparse and no more.  tests/test_cli.py keeps it tr
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
 
 from srmd import __version__
+from srmd.cli import streams
 from srmd.cli.exits import Exit, Failure
 from srmd.terminal import complain
 
@@ -37,37 +39,52 @@ __all__ = ["Exit", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code.  Never a traceback, unless SRMD_DEBUG is set."""
+    streams.begin()
     words = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # Japanese at a terminal without it
     if "--check" in words:
         from srmd.cli.check import checked, is_check  # only monitoring asks so
 
         if is_check(words):
             return checked(lambda: _run(words))
+    return streams.end(_code(words))
+
+
+def _code(words: Sequence[str]) -> int:
     try:
-        code = _run(words)
-        sys.stdout.flush()
-        return code
+        return _run(words)
     except Failure as failure:
-        complain(f"srmd: {failure}")
+        if not streams.is_broken():  # otherwise it may be made of that
+            complain(f"srmd: {failure}")
         return failure.code
     except KeyboardInterrupt:
         print(file=sys.stderr)  # The terminal has just printed ^C.
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.  Python would complain again while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.BROKEN_PIPE
     except SystemExit as end:  # argparse, after --help or a wrong word
         return end.code if isinstance(end.code, int) else Exit.USAGE
     except Exception as bug:  # the last resort: one line instead of a traceback
+        if streams.is_broken() or isinstance(bug, BrokenPipeError):
+            return Exit.BROKEN_PIPE
+        if isinstance(bug, UnicodeError) and (no_text := _no_text(words)):
+            print(f"srmd: {no_text}: it holds bytes that are not text", file=sys.stderr)
+            return Exit.USAGE
         if os.environ.get("SRMD_DEBUG"):
             raise
         name = type(bug).__name__
         complain(f"srmd: internal error: {name}: {bug} (SRMD_DEBUG=1 shows where)")
         return Exit.INTERNAL
+
+
+def _no_text(words: Sequence[str]) -> str:
+    """The argument or the variable of ours whose bytes are not text; empty when all are."""
+    for word in words:
+        if not _is_text(word):
+            return word
+    names = (name for name, value in os.environ.items() if not _is_text(value))
+    return next((name for name in names if name.startswith("SRMD_")), "")
+
+
+def _is_text(word: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -52,9 +52,10 @@ def faultproxy(options: Options) -> int:
 
 
 def prove(options: Options) -> int:
+    from srmd.cli.reader import until_reader_goes
     from srmd.lab.proof.__main__ import main  # see above
 
-    return main(options.arguments)
+    return until_reader_goes(lambda: main(options.arguments))
 
 
 def _end_on_sigterm() -> None:

@@ -40,7 +40,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.DISK_REFUSES: "run: the state cannot be stored: disk full, read-only, or no permission",
     Exit.INTERNAL: "internal error: a defect of srmd",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
-    Exit.BROKEN_PIPE: "whoever read the output went away",
+    Exit.BROKEN_PIPE: "the output could not be written: its reader went away, it is closed or full",
 }
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from srmd.cli import soak
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.parser import Parser
+from srmd.cli.reader import READER_GONE, until_reader_goes
 from srmd.cli.target import client_for
 from srmd.terminal import columns_of, width_of, wrap
 
@@ -163,6 +164,10 @@ def _list(options: Options) -> int:
 
 
 def _run(options: Options) -> int:
+    return until_reader_goes(lambda: _play(options))
+
+
+def _play(options: Options) -> int:
     from srmd.lab.suite import closing, junit, play_all
 
     scenarios = _scenarios(options)
@@ -190,7 +195,7 @@ def _run(options: Options) -> int:
 def _soak(options: Options) -> int:
     for number in ENDINGS:
         signal.signal(number, _interrupt)
-    return soak.soak(options, _say, _uninterrupted)
+    return until_reader_goes(lambda: soak.soak(options, _say, _uninterrupted))
 
 
 def _code(verdicts: set[str]) -> Exit:
@@ -413,7 +418,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _uninterrupted() -> None:
-    for number in (signal.SIGINT, *ENDINGS):
+    for number in (signal.SIGINT, *ENDINGS, READER_GONE):
         signal.signal(number, signal.SIG_IGN)
 
 

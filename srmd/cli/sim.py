@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json
 from srmd.cli.parser import SEEDS
+from srmd.cli.reader import until_reader_goes
 from srmd.lab.chance.drawing import drawn
 from srmd.lab.chance.many import DASK, NoExecutor, cores, dask, search
 from srmd.lab.chance.shrinking import NOT_INSTALLED, can_shrink, shrunk
@@ -39,6 +40,10 @@ PROGRESS_S = 0.2
 
 def sim(options: Options) -> int:
     """0: all properties were asked and held; 1: one did not, or was never asked; 2: wrong usage."""
+    return until_reader_goes(lambda: _sim(options))
+
+
+def _sim(options: Options) -> int:
     if options.files:
         return _files(options)
     if options.seed is not None:

@@ -78,7 +78,9 @@ def status(options: Options, client: Client) -> int:
     if options.check:
         return _check(options, client)
     if options.watch:
-        return _watch(options, client)
+        from srmd.cli.reader import until_reader_goes  # a single look does not wait
+
+        return until_reader_goes(lambda: _watch(options, client))
     answer = client.status()
     print(as_json(answer) if options.json else page(answer, options.lang))
     return Exit.OK

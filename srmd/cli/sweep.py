@@ -15,6 +15,7 @@ from pathlib import Path
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.parser import Parser
+from srmd.cli.reader import until_reader_goes
 from srmd.lab.scenario.durations import NotADuration, duration
 from srmd.lab.whatif.advice import NoAdvice, recommend
 from srmd.lab.whatif.line import Line, NoSuchLine, Timers
@@ -31,7 +32,7 @@ PLOT_ENDINGS = (".png", ".svg")
 
 def sweep(options: Options) -> int:
     """What the root parser hands on."""
-    return main(options.arguments)
+    return until_reader_goes(lambda: main(options.arguments))
 
 
 def main(arguments: list[str]) -> int:

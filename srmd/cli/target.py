@@ -65,6 +65,8 @@ def _token(
     if config is not None and config.control.token is not None:
         return config.control.token, f"control.token of {file}"
     if text := os.environ.get("SRMD_TOKEN", "").strip():
+        if not (text.isascii() and text.isprintable()):
+            raise Failure(Exit.USAGE, "SRMD_TOKEN: one line of ASCII with the token is needed")
         return Secret(text), "the environment's SRMD_TOKEN"
     return None, ""
 

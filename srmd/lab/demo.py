@@ -29,6 +29,7 @@ STEP_LIMIT_S = 15.0
 SERVICE = "Cisco XCP Router"
 COLUMNS = "  {:<6}{:<48}{:<24}{:>6}{:>8}"
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end us as Ctrl-C does: by whoever stops a job, or by closing the terminal."""
 
@@ -198,6 +199,8 @@ def perform(scene: Callable[[LabPair, int], None], users: int, *, endless: bool 
     except KeyboardInterrupt:
         say("\nEnding both nodes ...")
         code = 0 if endless else INTERRUPTED
+    except BrokenPipeError:
+        code = BROKEN_PIPE  # nobody reads the story any more
     except (LabError, ClientError) as failed:
         print(f"\nFAILED: {failed}", file=sys.stderr, flush=True)
         code = 1

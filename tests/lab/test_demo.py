@@ -80,7 +80,7 @@ def test_a_killed_demonstration_leaves_nothing(tmp_path: Path) -> None:
     playing.kill()
     playing.wait()
     give_up_s = time.monotonic() + DEMO_LIMIT_S
-    while processes_that_know(tmp_path) or list(tmp_path.iterdir()):
+    while processes_that_know(tmp_path) or any(tmp_path.iterdir()):
         assert time.monotonic() < give_up_s, processes_that_know(tmp_path)
         time.sleep(0.05)
 

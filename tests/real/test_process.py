@@ -320,3 +320,20 @@ def test_a_secret_that_comes_from_the_environment_reaches_no_service(
             environment = Path(f"/proc/{process}/environ").read_bytes()
             assert token.encode() not in environment
             assert b"MY_SETTING=for services" in environment
+
+
+def test_a_node_with_closed_streams_gives_their_numbers_to_no_socket(
+    pair: LabPair, node: LabNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard output was a socket, and what was printed went to its other end."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" <&- >&- 2>&-\n')
+    python.chmod(0o700)
+    node.overrides["log"] = {"file": str(tmp_path / "own.log")}
+    pair.write_configs()
+    monkeypatch.setattr(sys, "executable", str(python))
+    node.start()
+    monkeypatch.undo()
+    standard = {Path(f"/proc/{node.pid}/fd/{fd}").readlink() for fd in range(3)}
+    assert standard == {Path(os.devnull)}
+    assert node.terminate() == 0

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from srmd import descriptors
 from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
@@ -33,6 +34,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 def main(args: list[str]) -> int:
     """Runs until it is told to end.  0: ended as asked; 1: could not start; 2: bad arguments."""
+    descriptors.reserve_standard()
     try:
         settings = _settings(args)
     except SystemExit as done:  # argparse has said what is wrong, or shown the help
@@ -62,7 +64,8 @@ async def _run(settings: Settings) -> None:
             manner = "strict" if settings.strict else "lenient"
             ready = READY.format(url=server.url, seed=server.seed, manner=manner)
             out = sys.stderr if settings.events == STANDARD_OUTPUT else sys.stdout
-            print(ready, file=out, flush=True)
+            with suppress(OSError):  # closed or full: the proxies are what counts
+                print(ready, file=out, flush=True)
             if settings.token is None and settings.host not in LOCAL:
                 warning = f"anybody who reaches {settings.host} can use it; set {TOKEN_VARIABLE}"
                 said.write(_line(warning))
