@@ -8,6 +8,7 @@ counts of the two nodes are of different moments: whether all users are served i
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -124,15 +125,16 @@ def _tell(level: Level, text: str) -> Level:
 
 
 def _printed() -> bool:
-    """All has been written; if not, Python is kept from trying again while it exits."""
-    if sys.stdout is None:  # started with standard output closed
-        return True
+    """All has been written, or nobody wants it: standard output was closed from the start.
+
+    If not, Python is kept from trying again while it exits.
+    """
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as failed:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
+        return isinstance(failed, OSError) and failed.errno == errno.EBADF
     return True
 
 

@@ -7,14 +7,41 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 GUARD = Path(__file__).with_name("guard.py")
 LOG_BYTES_MAX = 256 * 1024
 """Size of a service's log; one older file of the same size is kept beside it."""
 KILL_S = 6.0
 """How long SIGKILL and the sweep of descendants may take; longer than `guard.SWEEP_S`."""
+
+
+class Children:
+    """The guards of this process: whoever else waits for children leaves these alone."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self._starting_count = 0
+
+    @property
+    def are_known(self) -> bool:
+        """No child is just being started, whose number is not known yet."""
+        return not self._starting_count
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        self._starting_count += 1
+        try:
+            yield
+        finally:
+            self._starting_count -= 1
+
+
+children: Final = Children()
+"""Of the process, as the operating system has them."""
 
 
 class SpawnFailed(Exception):
@@ -57,7 +84,7 @@ class GuardedProcess:
             raise SpawnFailed(f"the guard of {command[0]}: {error.strerror}") from error
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            with theirs:
+            with theirs, children.starting():
                 fd = theirs.fileno()
                 guard = await asyncio.create_subprocess_exec(
                     *python(GUARD, str(fd), str(log), str(log_bytes_max), *command),
@@ -68,6 +95,7 @@ class GuardedProcess:
                     pass_fds=[fd],
                     start_new_session=True,  # Ctrl-C is for the daemon
                 )
+                children.pids.add(guard.pid)
         except OSError as error:
             writer.close()
             raise SpawnFailed(f"the guard of {command[0]}: {error.strerror}") from error
@@ -138,6 +166,7 @@ class GuardedProcess:
                     told.set_result(lost)
         self._writer.close()  # which a guard takes as an order to leave nothing behind
         await self._guard.wait()
+        children.pids.discard(self._guard.pid)
 
     def _kill_without_guard(self) -> None:
         """The kernel has killed the command with its guard; its group is left to us."""

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from srmd import descriptors
+from srmd import descriptors, orphans
 from srmd.config import Config, ConfigError
 from srmd.config.taking import Needs, not_taken
 from srmd.daemon.door import CONNECTIONS_MAX, DESCRIPTORS_RESERVED, room_for
+from srmd.daemon.guarded import children
 from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
@@ -48,6 +49,8 @@ DESCRIPTORS_WANTED = 1024
 """Descriptors that a node asks the system for; one with a dozen services needs about 100."""
 DESCRIPTORS_LOW = CONNECTIONS_MAX + DESCRIPTORS_RESERVED
 """With fewer it cannot take all the connections that it would."""
+REAP_LATER_S = 0.5
+"""How soon orphans are looked at again when a child of ours was just being started."""
 REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
 """What else is done about a signal, in its record."""
 
@@ -121,7 +124,16 @@ class _Process:
         handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, self._ignore)
         handlers[signal.SIGHUP] = self._reopen
         handlers |= {number: partial(self._end, end) for number, end in ends.items()}
+        if orphans.is_theirs():
+            handlers[signal.SIGCHLD] = self._reap
+            self._reap()  # those that ended before
         return Signals(handlers)
+
+    def _reap(self, _number: int = signal.SIGCHLD) -> None:
+        if children.are_known:
+            orphans.reap(children.pids)
+        else:
+            asyncio.get_running_loop().call_later(REAP_LATER_S, self._reap)
 
     def _end(self, end: End, number: int) -> None:
         if not self.told.done():

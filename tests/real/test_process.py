@@ -13,8 +13,9 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,4 +337,73 @@ def test_a_node_with_closed_streams_gives_their_numbers_to_no_socket(
     monkeypatch.undo()
     standard = {Path(f"/proc/{node.pid}/fd/{fd}").readlink() for fd in range(3)}
     assert standard == {Path(os.devnull)}
+    assert node.terminate() == 0
+
+
+def can_unshare() -> bool:
+    """A process may get a process namespace of its own here."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def children_of(pid: int) -> dict[int, tuple[str, str]]:
+    """Name and state of each."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            head, _, rest = (folder / "stat").read_text().rpartition(")")
+            state, parent = rest.split()[:2]
+            if int(parent) == pid:
+                found[int(folder.name)] = (head.partition("(")[2], state)
+    return found
+
+
+@pytest.mark.skipif(not can_unshare(), reason="NOT SHOWN: needs root and unshare of util-linux")
+def test_process_1_leaves_no_zombies_and_takes_the_end_of_no_child_of_its_own(
+    pair: LabPair, node: LabNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that was started beside the node in its container, and whose parent ended, stayed
+    a zombie."""
+    python = tmp_path / "python"
+    own = "unshare --pid --fork --mount-proc --kill-child"
+    python.write_text(f'#!/bin/sh\nexec {own} {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    node.start()
+    monkeypatch.undo()
+    assert node.pid is not None
+    (first,) = children_of(node.pid)
+
+    def orphaned(seconds: float) -> None:
+        enter = ["nsenter", "--target", str(first), "--pid", "--mount"]
+        subprocess.run([*enter, "sh", "-c", f"(exec sleep {seconds}) &"], check=True, timeout=30)
+
+    def rows() -> list[dict[str, Any]]:
+        return [row for row in node.status()["services"] if row["pid"]]
+
+    pair.wait_until("the services run", lambda: len(rows()) > 2, within_s=30)
+    for number in range(20):
+        orphaned(0.05 * number)
+    orphaned(600)  # it lives on, and hides no other
+    name = rows()[0]["name"]
+    for _ in range(5):  # guards of ours end meanwhile
+        node.client.service(name, "kill")
+        pair.wait_until(
+            "how it ended is known",
+            lambda: {"killed by SIGKILL"} <= {row["note"] for row in node.status()["services"]},
+        )
+        node.client.service(name, "start")
+    pair.wait_until(
+        "no zombie is left",
+        lambda: (
+            [one for one in children_of(first).values() if one[0] == "sleep"] == [("sleep", "S")]
+        ),
+        within_s=30,
+    )
+    assert "Z" not in {state for _, state in children_of(first).values()}
+    os.kill(first, signal.SIGTERM)
+    pair.wait_until("it ended", lambda: node.pid is None, within_s=END_LIMIT_S)
     assert node.terminate() == 0

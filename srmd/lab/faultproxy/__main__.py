@@ -13,7 +13,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from srmd import descriptors
+from srmd import descriptors, orphans
 from srmd.lab.faultproxy.journal import STANDARD_OUTPUT
 from srmd.lab.faultproxy.server import CannotStart, Settings, serving
 from srmd.lab.faultproxy.words import TOKEN_VARIABLE, parse
@@ -97,6 +97,9 @@ def _signals(ended: asyncio.Event, said: LineWriter) -> Signals:
 
     ends = {*STOPS, signal.SIGHUP} if has_terminal() else {*STOPS}
     handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, go_on)
+    if orphans.is_theirs():
+        handlers[signal.SIGCHLD] = lambda _number: orphans.reap(())
+        orphans.reap(())
     return Signals(handlers | dict.fromkeys(ends, end))
 
 
