@@ -176,7 +176,10 @@ EVENTS: dict[str, EventInfo] = {
         "error",
     ),
     "node.saved": EventInfo("The state that could not be stored is durable now."),
-    "node.started": EventInfo("The node is up, with this identity and stored state."),
+    "node.started": EventInfo(
+        "The node is up, with this identity, stored state, and state of its database: what a former"
+        " run said of the database is over."
+    ),
     "node.state_changed": EventInfo(
         "The node went from one state to another.",
         "The reason is in the record; srmd explain tells about the pair of states.",

@@ -220,6 +220,7 @@ class ServerNode:
             start=self._start.value,
             stored_state=self.memory.state.name,
             reason=self.memory.reason.value,
+            database=self.database.status.state.value,
         )
 
     async def run(self) -> End:

@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from srmd.lab.pair import LabPair
+from srmd.lab.pair import LabNode, LabPair
 from srmd.lab.real import files
 from srmd.lab.scenario.verbs import FileAction, Files
-from tests.real.conftest import USERS, Story, records
+from tests.real.conftest import USERS, Story, records, started
 from tests.real.test_robust import full_disk
 
 LIMIT_S = 60.0
+
+
+def offered(node: LabNode, action: str) -> bool:
+    return {"action": action, "node": node.id} in node.status()["actions"]
 
 
 def database(story: Story, action: FileAction) -> None:
@@ -37,22 +41,32 @@ def agree(story: Story, count: int) -> None:
     story.pair.wait_until(f"both hold {count} users and say so", seen, within_s=60)
 
 
-def test_a_database_set_back_under_a_running_node_is_seen_and_comes_to_agree(story: Story) -> None:
+@pytest.fixture
+def changed() -> Iterator[Story]:
+    """A pair of its own, to which users are added."""
+    pair = started({})
+    yield Story(pair, pair.a, pair.b)
+    pair.close()
+
+
+def test_a_database_set_back_under_a_running_node_is_seen_and_comes_to_agree(
+    changed: Story,
+) -> None:
     """Nothing was opened, so no epoch tells it: number and digest do, when both nodes rest.
 
     The new users get the revisions of those that are lost, and the peer has read these before.
     """
-    agree(story, USERS)
-    database(story, FileAction.COPY)
-    story.x.client.generate_users(100, "balanced", "lost")
-    agree(story, USERS + 100)
-    database(story, FileAction.RESTORE)
-    story.x.client.generate_users(100, "balanced", "new")
-    agree(story, USERS + 200)
-    seen = [record for node in story.pair.nodes for record in records(node, "users.differ")]
+    agree(changed, USERS)
+    database(changed, FileAction.COPY)
+    changed.x.client.generate_users(100, "balanced", "lost")
+    agree(changed, USERS + 100)
+    database(changed, FileAction.RESTORE)
+    changed.x.client.generate_users(100, "balanced", "new")
+    agree(changed, USERS + 200)
+    seen = [record for node in changed.pair.nodes for record in records(node, "users.differ")]
     assert USERS + 100 in {record["users_count"] for record in seen}
-    assert any(records(node, "users.agree") for node in story.pair.nodes)
-    for node in story.pair.nodes:
+    assert any(records(node, "users.agree") for node in changed.pair.nodes)
+    for node in changed.pair.nodes:
         for record in records(node, "users.differ"):
             assert record["level"] == "error"
 
@@ -176,3 +190,15 @@ def test_an_empty_database_in_the_place_of_a_known_one_is_reported(stopped: LabP
     stopped.a.start()
     assert story.logs(stopped.a, "database.lost")["level"] == "warning"
     agree(story, 10)
+
+
+def test_after_a_reboot_a_record_says_that_the_database_is_back(story: Story) -> None:
+    """The fault by command ends with the boot that it was given to."""
+    before = len(records(story.x, "node.started"))
+    story.x.client.set_fault("database", True)
+    story.logs(story.x, "database.failed")
+    story.x.client.power("reboot")
+    assert story.logs(story.x, "node.started", beyond=before)["database"] == "STARTED"
+    assert not story.x.status()["faults"]["database"]
+    story.pair.wait_until("a can fall back", lambda: offered(story.x, "fallback"))
+    story.fall_back()

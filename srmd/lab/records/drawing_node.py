@@ -205,6 +205,8 @@ def service_changes(history: History) -> dict[str, list[tuple[float, str]]]:
                 name, state = DATABASE_SERVICE, ServiceState.STOPPED.value
             case "database.repaired":
                 name, state = DATABASE_SERVICE, ServiceState.STARTED.value
+            case "node.started" if "database" in record.fields:
+                name, state = DATABASE_SERVICE, str(record.fields["database"])
             case _:
                 continue
         rows = found.setdefault(name, [])

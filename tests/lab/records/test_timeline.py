@@ -342,3 +342,19 @@ def test_text_and_page_are_in_japanese_when_asked(tmp_path: Path, capsys: Captur
     for words, chosen in ((["--lang", "ja"], '"ja"'), (["--lang", "en"], '"en"'), ([], "null")):
         assert main(["timeline", str(tmp_path), "--format", "html", *words]) == Exit.OK
         assert f'"language": {chosen}' in capsys.readouterr().out
+
+
+def test_a_reboot_ends_a_failure_of_the_database_and_a_record_says_so(tmp_path: Path) -> None:
+    """`fault set database` ends with a reboot: the new run has no failure to repair, so nothing
+    said that the database was back, and its lane stayed red to the end."""
+    pair = Written(tmp_path).begin()
+    pair.a.tell(0.1, "node.started", database="STARTED")
+    pair.beat("a", 1.0).beat("b", 1.0)
+    pair.a.tell(1.5, "database.failed")
+    pair.a.begin(4.0, Node(op=10)).tell(4.1, "node.started", database="STARTED")
+    pair.beat("a", 9.0).beat("b", 9.0)
+    line = timeline(read([tmp_path]))
+    drawn = bars(line, "services a / A Cisco DB")
+    assert drawn[-1][0] == pytest.approx(4.1, abs=0.003)
+    assert drawn[-1][2] == "STARTED"
+    assert [text for *_, text in drawn].count("STOPPED") == 1
