@@ -5,8 +5,9 @@
     log.close()
 
 A record has `ts` (wall clock, for people only), `mono_s`, `level`, `event`, `node`, and flat fields
-with the unit last.  Records are JSON lines when not at a terminal, made for reading at one, and
-have their fields in systemd's journal.  They pass a bounded queue to a thread; see `line_writer`.
+with the unit last.  Records are JSON lines when not at a terminal, made for reading at one (within
+its width, in colour unless NO_COLOR is set), and have their fields in systemd's journal.  They pass
+a bounded queue to a thread; see `line_writer`.
 structlog is imported when logging starts, not before: commands that do not log start faster.
 """
 
@@ -30,6 +31,7 @@ from srmd.journald import record as journal_record
 from srmd.library_log import Complaint, LibraryLog, take_over
 from srmd.line_writer import CLOSE_LIMIT_S, Descriptor, LineWriter, Outlet, RotatedFile
 from srmd.secret import HIDDEN, Secret
+from srmd.terminal import BOLD, CYAN, DIM, RED, YELLOW, columns_at, may_colour, painted, wrap
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -339,6 +341,8 @@ def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
     else:
         outlet = _opened("log.file", config.file, LOG_FILE_BYTES)
     render = RENDERERS[form]
+    if form is LogFormat.PRETTY and config.file is None and os.isatty(fd):
+        render = _at_terminal(fd, colour=may_colour(os.environ))
 
     def lost(count: int) -> bytes:
         level = EVENTS["log.dropped"].level
@@ -456,8 +460,46 @@ def _json(record: Record) -> bytes:
 
 def _pretty(record: Record) -> bytes:
     """`12:30:00.123 warning peer.down [a] silent_s=60.2`, and a traceback below if there is one."""
+    return _bytes(f"{_lead(record)}{_said(record)}")
+
+
+def _lead(record: Record) -> str:
     clock = str(record["ts"]).partition("T")[2].removesuffix("Z")
-    return _bytes(f"{clock} {record['level']:<7} {_said(record)}")
+    return f"{clock} {record['level']:<7} "
+
+
+def _at_terminal(fd: int, *, colour: bool) -> Callable[[Record], bytes]:
+    """The same within the width of a terminal, which may change; states and trouble stand out."""
+
+    def render(record: Record) -> bytes:
+        columns = columns_at(fd)
+        lead, trace = _lead(record), str(record.get("exception", ""))
+        further = " " * (len(lead) if columns >= WIDE_COLUMNS else len(GAP))
+        first, rest = _head(record), _fields(record)
+        if record["event"] != CHANGED:
+            first, rest = f"{first} {rest}".rstrip(), ""
+        lines = wrap(first, columns, indent=lead, further=further)
+        below = wrap(rest, columns, indent=further) if rest else []
+        if colour:
+            lines = [painted(line, *_paint(record)) for line in lines]
+            below = [painted(line, DIM) for line in below]
+        return _bytes("\n".join([*lines, *below, *filter(None, [trace])]))
+
+    return render
+
+
+WIDE_COLUMNS: Final = 72
+"""From then on what goes on stands below the event, otherwise nearly at the left edge."""
+GAP: Final = "  "
+CHANGED: Final = "node.state_changed"
+SHOWN_CHANGED: Final = frozenset({"old_state", "old_reason", "state", "reason"})
+"""Fields of CHANGED that are told as `Normal / Normal -> Taking Over / Peer Down`."""
+
+
+def _paint(record: Record) -> tuple[str, ...]:
+    if record["event"] == CHANGED:
+        return (BOLD, CYAN)
+    return {"error": (BOLD, RED), "warning": (YELLOW,), "debug": (DIM,)}.get(record["level"], ())
 
 
 def _journald(record: Record) -> bytes:
@@ -484,14 +526,26 @@ RENDERERS: Final[Mapping[LogFormat, Callable[[Record], bytes]]] = {
 
 def _said(record: Record) -> str:
     """What happened, to whom, the fields, and below it the traceback."""
-    rest = [
+    trace = [str(record["exception"])] if "exception" in record else []
+    return "\n".join([f"{_head(record)} {_fields(record)}".rstrip(), *trace])
+
+
+def _head(record: Record) -> str:
+    """What happened, to whom; of a change of state from what to what."""
+    head = f"{record['event']} [{record.get('node', '')}]"
+    if record["event"] != CHANGED or not record.keys() >= SHOWN_CHANGED:
+        return head
+    old = f"{record['old_state']} / {record['old_reason']}"
+    return f"{head} {old} -> {record['state']} / {record['reason']}"
+
+
+def _fields(record: Record) -> str:
+    told = SHOWN_CHANGED if record["event"] == CHANGED and record.keys() >= SHOWN_CHANGED else ()
+    return " ".join(
         f"{key}={value if _is_word(value) else _value(value)}"
         for key, value in record.items()
-        if key not in HEAD and key != "exception"
-    ]
-    head = f"{record['event']} [{record.get('node', '')}]"
-    trace = [str(record["exception"])] if "exception" in record else []
-    return "\n".join([" ".join([head, *rest]), *trace])
+        if key not in HEAD and key != "exception" and key not in told
+    )
 
 
 def _value(value: object) -> str:

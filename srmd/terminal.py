@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Final, TextIO
 
 COLUMNS_DEFAULT = 100
@@ -34,10 +35,37 @@ def left_in(text: str, columns: int) -> str:
 def width_of(stream: TextIO, default: int = COLUMNS_DEFAULT) -> int:
     """The columns of the terminal behind this stream; the default where there is none."""
     try:
-        columns = os.get_terminal_size(stream.fileno()).columns
+        descriptor = stream.fileno()
     except (OSError, ValueError, AttributeError):
         return default
+    return columns_at(descriptor, default)
+
+
+def columns_at(descriptor: int, default: int = COLUMNS_DEFAULT) -> int:
+    """The same of a descriptor."""
+    try:
+        columns = os.get_terminal_size(descriptor).columns
+    except OSError:
+        return default
     return max(columns, COLUMNS_MIN) if columns else default
+
+
+BOLD: Final = "1"
+DIM: Final = "2"
+RED: Final = "31"
+YELLOW: Final = "33"
+CYAN: Final = "36"
+
+
+def may_colour(environment: Mapping[str, str]) -> bool:
+    """At a terminal: unless NO_COLOR is set (no-color.org) or the terminal knows no colours."""
+    return not environment.get("NO_COLOR") and environment.get("TERM") not in {None, "", "dumb"}
+
+
+def painted(text: str, *codes: str) -> str:
+    """The text in these colours, its blanks at the begin left alone."""
+    bare = text.lstrip(" ")
+    return f"{text[: len(text) - len(bare)]}\x1b[{';'.join(codes)}m{bare}\x1b[0m" if codes else text
 
 
 NO_BREAK: Final = "\xa0"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -99,7 +103,8 @@ def test_two_nodes_of_one_process_have_a_log_each(tmp_path: Path) -> None:
     assert [records(tmp_path / f"{node}.log")[0]["node"] for node in "ab"] == ["a", "b"]
 
 
-def test_at_a_terminal_a_record_is_made_for_reading() -> None:
+def test_at_a_terminal_a_record_is_made_for_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
     ours, theirs = pty.openpty()
     running = log.start(LogConfig(), "a", fd=theirs)
     running.get().warning("peer.down", silent_s=60.2, detail="no answer\n")
@@ -110,6 +115,93 @@ def test_at_a_terminal_a_record_is_made_for_reading() -> None:
     clock, _, rest = line.partition(" ")
     assert len(clock) == len("12:30:00.123")
     assert rest == 'warning peer.down [a] silent_s=60.2 detail="no answer\\n"\r\n'
+
+
+def at_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, event: str, /, level: str = "info", **fields: Any
+) -> list[str]:
+    """The lines of one record at a terminal of so many columns, without its time."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    running = log.start(LogConfig(), "a", fd=theirs)
+    getattr(running.get(), level)(event, **fields)
+    assert running.close()
+    text = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    return re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "12:30:00.123", text).splitlines()
+
+
+CHANGE: dict[str, Any] = {
+    "op": 4,
+    "old_state": "Normal",
+    "old_reason": "Normal",
+    "state": "Taking Over",
+    "reason": "Peer Down",
+    "why": "The peer is gone: take its users, and those here stay here (R5, R12).",
+}
+
+
+def test_a_change_of_state_stands_out_within_the_width_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was one line of 300 columns, with the states at its end."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert at_terminal(80, monkeypatch, "node.state_changed", **CHANGE) == [
+        "12:30:00.123 info    node.state_changed [a] Normal / Normal -> Taking Over /",
+        "                     Peer Down",
+        '                     op=4 why="The peer is gone: take its users, and those here',
+        '                     stay here (R5, R12)."',
+    ]
+    assert at_terminal(40, monkeypatch, "peer.down", level="warning", silent_s=60.2, op=7) == [
+        "12:30:00.123 warning peer.down [a]",
+        "  silent_s=60.2 op=7",
+    ]
+
+
+def test_colour_is_for_terminals_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    change = at_terminal(120, monkeypatch, "node.state_changed", **CHANGE)
+    assert change[0].startswith("\x1b[1;36m12:30:00.123 info    node.state_changed [a] Normal")
+    assert change[1].startswith(" " * 21 + "\x1b[2mop=4")
+    assert all(line.endswith("\x1b[0m") for line in change)
+    (error,) = at_terminal(200, monkeypatch, "srm.failed", level="error")
+    assert error.startswith("\x1b[1;31m")
+    (info,) = at_terminal(200, monkeypatch, "srm.started")
+    assert "\x1b" not in info
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as other:
+            at = at_terminal(200, other, "srm.failed", level="error")
+            other.setenv(name, value)
+            ours, theirs = pty.openpty()
+            running = log.start(LogConfig(), "a", fd=theirs)
+            running.get().error("srm.failed")
+            assert running.close()
+            assert "\x1b" in at[0]
+            assert b"\x1b" not in os.read(ours, 1000)
+            os.close(ours)
+            os.close(theirs)
+
+
+def test_a_file_or_pipe_made_for_reading_has_no_colour_and_a_record_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    running = log.start(LogConfig(file=tmp_path / "a.log", format=LogFormat.PRETTY), "a")
+    ours, theirs = os.pipe()
+    piped = log.start(LogConfig(format=LogFormat.PRETTY), "a", fd=theirs)
+    for one in (running, piped):
+        one.get().error("node.state_changed", **CHANGE)
+        assert one.close()
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as pipe:
+        texts = [(tmp_path / "a.log").read_bytes(), pipe.read()]
+    for text in texts:
+        assert text.count(b"\n") == 1
+        assert b"\x1b" not in text
+        assert b"[a] Normal / Normal -> Taking Over / Peer Down op=4 why=" in text
 
 
 @pytest.mark.parametrize("form", [LogFormat.AUTO, LogFormat.JSON])

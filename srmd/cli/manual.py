@@ -70,6 +70,9 @@ is given.
 .B SRMD_TOKEN
 Its token.
 .TP
+.B NO_COLOR
+If it is set, the log at a terminal has no colours.
+.TP
 .B SRMD_DEBUG
 When set, an internal error shows where it happened.
 .SH EXAMPLES
