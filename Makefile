@@ -9,6 +9,10 @@ READY := .venv/.ready
 # Of `make soak`; SEED=N draws the same faults again.
 MINUTES ?= 10
 SEED ?=
+# Of `make demo`: seconds that each step waits; as it is: long enough to read at a terminal, else 0.
+PACE ?=
+# What pip does is seen at a terminal.
+PIP = $(BIN)/pip install --disable-pip-version-check $$(test -t 1 || echo --quiet)
 # Tests with a target of their own, because they need more than Python.
 FURTHER := chaos containers netns package page systemd vms
 
@@ -23,16 +27,21 @@ env: $(READY) ## create .venv from the lock file, once
 $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "PYTHON=$(PYTHON): srmd needs Python 3.11 or newer; try make env PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Making .venv, once: Python's own part ..."
+	@$(PYTHON) -m venv .venv
+	@echo "Installing $$(grep -c '^[^ #]*==' requirements-dev.lock) packages of requirements-dev.lock;" \
+		"a minute or two, longer where they have to be downloaded ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@echo "Installing srmd itself ..."
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@echo ".venv is ready."
 	@touch $@
 
-demo: env ## a pair on this machine fails over and back; ends by itself
-	$(BIN)/python -m srmd.lab.demo
+demo: env ## a pair on this machine fails over and back; ends by itself (PACE=0: without pauses)
+	@$(BIN)/python -m srmd.lab.demo $(PACE:%=--pace %)
 
 lab: env ## the same pair, left running for you to break
-	$(BIN)/python -m srmd.lab.demo --stay
+	@$(BIN)/python -m srmd.lab.demo --stay
 
 test: env ## all tests that need nothing but Python
 	$(BIN)/pytest $(FURTHER:%=--ignore tests/%)

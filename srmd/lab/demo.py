@@ -2,7 +2,8 @@
 
 It is proof, not theatre: every step has the pair that must be reached and the node that must serve
 everybody, and the exit code is 0 only if all came true and nothing is left behind.
-`--stay` (`make lab`) leaves the pair running for you, until Ctrl-C.
+`--stay` (`make lab`) leaves the pair running for you, until Ctrl-C.  At a terminal each step waits,
+so that it can be read and watched; `--pace 0` does not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from srmd.client import ClientError
@@ -22,12 +24,18 @@ from srmd.core.texts import REASONS, display
 from srmd.lab.leash import processes_of
 from srmd.lab.pair import NORMAL, LabError, LabPair
 from srmd.shown import Half
+from srmd.terminal import width_of, wrap_all
 
 USERS = 500
 STEP_LIMIT_S = 15.0
 """How long a step may take until its pair is reached; ours."""
 SERVICE = "Cisco XCP Router"
 COLUMNS = "  {:<6}{:<48}{:<24}{:>6}{:>8}"
+COLUMNS_WIDE = 95
+"""A narrower terminal has a line for the state of each node, and one for its users."""
+PACE_S = 4.0
+"""How long a step waits at a terminal, for people."""
+PACE_MAX_S = 60.0
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -108,14 +116,19 @@ def _can_fall_back(pair: LabPair) -> bool:
     return {"action": "fallback", "node": "a"} in actions
 
 
-def play(pair: LabPair, users: int) -> None:
-    """The whole story.  Raises LabError or ClientError where it goes another way."""
+def play(pair: LabPair, users: int, pace_s: float = 0.0) -> None:
+    """The whole story.  Raises LabError or ClientError where it goes another way.
+
+    Each step waits for half of `pace_s` before it is done, and for all of it after.
+    """
     say(f"{users} users, each with a home node: srmd users generate {users}")
     pair.a.client.generate_users(users, "balanced", "user")
     steps = story(users)
     settle(pair, NORMAL, NORMAL, steps[1].served)
     for number, step in enumerate(steps, start=1):
-        say(f"\n{number}. {step.title}")
+        time.sleep(pace_s)
+        say(f"\n{number} of {len(steps)}. {step.title}")
+        time.sleep(pace_s / 2)
         began_s = time.monotonic()
         step.do(pair)
         settle(pair, step.a, step.b, step.served)
@@ -132,12 +145,18 @@ def settle(
         f"users served: {wanted}", lambda: pair.served() == wanted, within_s=STEP_LIMIT_S
     )
     assigned = pair.b.status()["users"]["assigned"]
-    say(COLUMNS.format("NODE", "STATE", "REASON", "USERS", "SERVED"))
+    is_wide = width_of(sys.stdout) >= COLUMNS_WIDE
+    if is_wide:
+        say(COLUMNS.format("NODE", "STATE", "REASON", "USERS", "SERVED"))
     for node, half in (("a", a), ("b", b)):
         state, reason = ("(no process)", "") if half is None else _names(half)
         count = "-" if wanted[node] is None else wanted[node]
         home = "-" if assigned[node] is None else assigned[node]
-        say(COLUMNS.format(node, state, reason, home, count))
+        if is_wide:
+            say(COLUMNS.format(node, state, reason, home, count))
+        else:
+            say(f"  node {node}: {state}{f' / {reason}' if reason else ''}")
+            say(f"    users: {home}, served: {count}")
     assert b is not None, "the story never kills node b"
     match = handbook.find(b, a)
     row = f"Row {match.row.n}" if match.row.n else f"Not in Cisco's table ({match.row.key})"
@@ -174,17 +193,36 @@ def stay(pair: LabPair, users: int) -> None:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    print(wrap_all(line, width_of(sys.stdout, default=0)), flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m srmd.lab.demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="leave the pair running until Ctrl-C")
     parser.add_argument("--users", type=int, default=USERS, help=f"how many ({USERS})")
+    parser.add_argument(
+        "--pace",
+        type=_pace,
+        metavar="S",
+        default=PACE_S if sys.stdout.isatty() else 0.0,
+        help=f"seconds that each step waits ({PACE_S:g} at a terminal, otherwise 0)",
+    )
     options = parser.parse_args()
     for number in ENDINGS:
         signal.signal(number, _interrupt)
-    return perform(stay if options.stay else play, options.users, endless=options.stay)
+    if options.stay:
+        return perform(stay, options.users, endless=True)
+    return perform(partial(play, pace_s=options.pace), options.users)
+
+
+def _pace(text: str) -> float:
+    try:
+        pace_s = float(text)
+    except ValueError:
+        pace_s = -1.0
+    if not 0.0 <= pace_s <= PACE_MAX_S:
+        raise argparse.ArgumentTypeError(f"{text}: seconds from 0 to {PACE_MAX_S:g} are needed")
+    return pace_s
 
 
 def perform(scene: Callable[[LabPair, int], None], users: int, *, endless: bool = False) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,12 +61,47 @@ def test_the_demonstration_reaches_every_pair_and_leaves_nothing(tmp_path: Path)
     assert processes_that_know(tmp_path) == []
 
 
+def test_at_a_terminal_the_demonstration_takes_its_time(tmp_path: Path) -> None:
+    """It passed in 6 s; in a pipe it still does, and `--pace 0` says so at a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 40, 0, 0))
+    began_s = time.monotonic()
+    playing = subprocess.Popen(
+        [*DEMO, "--pace", "1"],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    os.close(theirs)
+    told = b""
+    with suppress(OSError):  # so Linux ends it when the last of the other side has gone
+        while read := os.read(ours, 65_536):
+            told += read
+    os.close(ours)
+    assert playing.wait(DEMO_LIMIT_S) == 0, told
+    assert time.monotonic() - began_s > 8 * 1.5, "each of the 8 steps waits once and a half"
+    lines = told.decode().replace("\r\n", "\n").splitlines()
+    assert "3 of 8. Cisco XCP Router crashes on node" in lines
+    assert "  node b: Running in Backup Mode / Peer" in lines
+    assert [line for line in lines if len(line) > 40] == []
+
+
+@pytest.mark.parametrize("pace", ["-1", "61", "x", "nan"])
+def test_a_pace_that_is_none_is_told(pace: str) -> None:
+    done = subprocess.run(
+        [*DEMO, "--pace", pace], capture_output=True, text=True, timeout=DEMO_LIMIT_S, check=False
+    )
+    assert done.returncode == 2
+    assert "seconds from 0 to 60 are needed" in done.stderr
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demonstration_cleans_up_too(tmp_path: Path, ending: signal.Signals) -> None:
     playing = demo(tmp_path)
     assert playing.stdout is not None
     for line in playing.stdout:
-        if line.startswith("1. "):  # the first failover is under way
+        if line.startswith("1 of 8. "):  # the first failover is under way
             break
     playing.send_signal(ending)
     told, _ = playing.communicate(timeout=DEMO_LIMIT_S)
