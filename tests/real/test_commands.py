@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from srmd.core.services import ServiceState
-from srmd.lab.pair import HOST, LabNode, LabPair, Port, processes_of
+from srmd.lab.leash import processes_of
+from srmd.lab.pair import HOST, LabNode, LabPair, Port
 
 ROUTER = "Cisco XCP Router"
 SLOW_S = 2.5
