@@ -253,13 +253,15 @@ def is_request(_before: Node, event: Event, _step: Step) -> bool:
 
 def is_offered(node: Node, event: Event) -> bool:
     """The documents allow this request in this state (R2, R6, R10; R12 for the silent peer)."""
-    peer = node.peer.state if hears(node) and node.peer is not None else None
+    report = node.peer if hears(node) else None
+    peer = None if report is None else report.state
     match event:
         case FailoverRequested():
             return node.state is S.NORMAL and peer is S.NORMAL
         case FallbackRequested():
             alone = node.state is S.IDLE and node.contact in {Contact.SILENT, Contact.LEFT}
-            return alone or (node.state in {S.IDLE, S.FAILED_OVER} and peer is S.BACKUP)
+            lets_go = peer is S.BACKUP and report is not None and report.hears_us
+            return alone or (node.state in {S.IDLE, S.FAILED_OVER} and lets_go)
         case RecoverRequested():
             return node.state is S.FAILED_MODE and peer in {None, S.FAILED_MODE, S.INITIALIZING}
         case _:

@@ -335,65 +335,77 @@ MISMATCHES: Final[dict[str, Text]] = {
     ),
 }
 
+HINTS: Final[dict[str, Text]] = {
+    "peer_suspect": Text(
+        "Node {peer} is suspect: {missed} of its heartbeats are overdue, and the last one came"
+        " {silent_s} s ago. If none arrives within {left_s} s, node {peer} counts as down and node"
+        " {node} acts on it. Find out whether node {peer}, its SRM or the network is down.",
+        "ノード {peer} に異常の疑いがあります。ハートビートが {missed} 回届いておらず、"
+        "最後の受信は {silent_s} 秒前です。{left_s} 秒以内に届かない場合、ノード {node} は"
+        "ノード {peer} を停止とみなして動作します。"
+        "ノード {peer}、その SRM、またはネットワークが停止していないか確認します。",
+    ),
+    "one_way": Text(
+        "Node {peer} does not receive the heartbeats of node {node}. Repair the network from node"
+        " {node} to node {peer} before anything else.",
+        "ノード {peer} はノード {node} のハートビートを受信していません。"
+        "ほかの操作の前に、ノード {node} からノード {peer} へのネットワークを修復します。",
+    ),
+}
+"""What an operator is told besides the row of the handbook (srmd)."""
+
+ALL_SEEMS_WELL: Final = Text(
+    "Each node serves its own users, and node {peer} has fallen silent.",
+    "各ノードが自分のユーザを受け持っていますが、ノード {peer} のハートビートが途絶えています。",
+)
+"""The cause of row 1 while the peer is suspect: nobody should read then that all is well."""
+
 REFUSALS: Final[dict[str, Text]] = {
-    "failover_needs_normal": Text(
-        "A failover needs both nodes in Normal: {node} is in {state}, {peer} in {peer_state}.",
-        "フェールオーバーには両ノードが「標準」であることが必要です。"
-        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
-    ),
-    "fallback_needs_failed_over": Text(
-        "A fallback to {node} needs {node} in Idle or Failed Over and {peer} in Running in Backup"
-        " Mode, or {node} in Idle while {peer} is silent: {node} is in {state}, {peer} in"
-        " {peer_state}.",
-        "{node} へのフォールバックには、{node} が「アイドル」または「フェールオーバー済み」、"
-        "{peer} が「バックアップモードで実行中」であるか、"
-        "{node} が「アイドル」で {peer} の応答がないことが必要です。"
-        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
-    ),
-    "fallback_needs_services": Text(
-        "A fallback to {node} needs {node} in Failed Over: start its critical services first"
-        " ({services}).",
-        "{node} へのフォールバックには、{node} が「フェールオーバー済み」であることが必要です。"
-        "先に重要なサービスを開始してください ({services})。",
-    ),
-    "recover_needs_failed_mode": Text(
-        "Recover needs both nodes in Running in Failed Mode, or one of them while its peer is"
-        " silent: {node} is in {state}, {peer} in {peer_state}.",
-        "リカバリには、両ノードが「障害モードで実行中」であるか、"
-        "一方がそうでピアの応答がないことが必要です。"
-        "現在 {node} は「{state}」、{peer} は「{peer_state}」です。",
-    ),
-    "needs_heartbeat": Text(
-        "This needs a fresh heartbeat from {peer}, which is silent: start it or repair the"
-        " network, then repeat.",
-        "この操作には {peer} からの新しいハートビートが必要ですが、応答がありません。"
-        "{peer} を起動するかネットワークを修復してから、やり直してください。",
-    ),
     "needs_high_availability": Text(
-        "This needs high availability, which is disabled: `srmd ha enable` first.",
-        "この操作には高可用性が必要ですが、無効です。先に `srmd ha enable` を実行してください。",
+        "High availability is switched off: run `srmd ha enable` first.",
+        "高可用性が無効です。先に `srmd ha enable` を実行してください。",
+    ),
+    "needs_match": Text(
+        "The settings of the nodes do not match ({mismatch}): correct them, then restart SRM on"
+        " both nodes.",
+        "両ノードの設定が一致していません ({mismatch})。"
+        "修正してから、両ノードの SRM を再起動してください。",
     ),
     "needs_rest": Text(
-        "{node} is in {state}, which passes by itself: wait until it has, then repeat.",
-        "{node} は「{state}」で、自動的に次へ進みます。完了を待ってから、やり直してください。",
+        "Node {node} is in {state}, which ends by itself: wait for that, then repeat the command.",
+        "ノード {node} は「{state}」で、自動的に次へ進みます。"
+        "完了を待ってから、やり直してください。",
+    ),
+    "needs_heartbeat": Text(
+        "Node {peer} is silent, and a fresh heartbeat of it is needed: start it or repair the"
+        " network, then repeat the command.",
+        "ノード {peer} からの新しいハートビートが必要ですが、届いていません。"
+        "ノード {peer} を起動するかネットワークを修復してから、やり直してください。",
+    ),
+    "needs_to_be_heard": Text(
+        "Node {peer} does not receive the heartbeats of node {node}: repair the network from node"
+        " {node} to node {peer} first.",
+        "ノード {peer} はノード {node} のハートビートを受信していません。"
+        "先にノード {node} からノード {peer} へのネットワークを修復してください。",
+    ),
+    "failover_needs_services": Text(
+        "A critical service or the database of node {peer} is down: start it first.",
+        "ノード {peer} の重要なサービスまたはデータベースが停止しています。先に開始してください。",
+    ),
+    "fallback_needs_services": Text(
+        "A critical service or the database of node {node} is down: start it first.",
+        "ノード {node} の重要なサービスまたはデータベースが停止しています。先に開始してください。",
     ),
     "users_locked": Text(
-        "Users cannot be added, changed or deleted while a node is failed over: "
-        "bring both nodes to Normal first.",
+        "Users cannot be added, changed or deleted while a node is failed over: node {node} is in {state}"
+        " and node {peer} in {peer_state}. Bring both nodes to Normal first.",
         "ノードがフェールオーバーしている間、ユーザの追加、変更、削除はできません。"
+        "現在ノード {node} は「{state}」、ノード {peer} は「{peer_state}」です。"
         "先に両ノードを「標準」に戻してください。",
     ),
     "unknown_node": Text(
         "{node} is not a node of this group: it has {known}.",
         "{node} はこのグループのノードではありません。グループのノードは {known} です。",
-    ),
-    "unknown_group": Text(
-        "{group} is not the group of this node: it is {known}.",
-        "{group} はこのノードのグループではありません。正しくは {known} です。",
-    ),
-    "unknown_service": Text(
-        "{service} is not a service of {node}: `srmd service list` names them.",
-        "{service} は {node} のサービスではありません。一覧は `srmd service list` で確認できます。",
     ),
     "service_held": Text(
         "{service} stays stopped while {node} is Idle: `srmd fallback {node}` starts it.",

@@ -342,10 +342,14 @@ def may_fail_over(mine: Node | Report, other: Report | None, contact: Contact) -
 
 
 def may_fall_back(mine: Node | Report, other: Report | None, contact: Contact) -> bool:
-    """The home side's view of the guard of R6, with R12's Idle node whose peer is silent."""
+    """The home side's view of the guard of R6, with R12's Idle node whose peer is silent.
+
+    A backup that does not hear us would never let our users go: the fallback would end in Running
+    in Failed Mode, as the automatic one would, which asks the same (`timers`).
+    """
     if contact is Contact.HEARD and other is not None:
         ready = mine.state in {State.IDLE, State.FAILED_OVER}
-        return ready and other.state is State.BACKUP
+        return ready and other.state is State.BACKUP and other.hears_us
     return mine.state is State.IDLE and contact in {Contact.SILENT, Contact.LEFT}
 
 

@@ -87,6 +87,7 @@ from srmd.node.commands import (
     services_are_held,
     shown_peer,
     users_are_locked,
+    users_locked_text,
 )
 from srmd.node.identity import Renumbering
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
@@ -673,8 +674,16 @@ class ServerNode:
         if srm is None:
             return self._srm_stopped()
         if srm.driver.node.contact is not Contact.HEARD:
-            text = REFUSALS["needs_heartbeat"].naming(peer=self.config.peer.id).en
-            return Refused(text, needed="a fresh heartbeat of the peer")
+            needed = "a fresh heartbeat of the peer"
+            text = refusal_text(
+                action.value,
+                srm.driver.node,
+                self._mismatch(),
+                needed,
+                me=self.config.node.id,
+                peer=self.config.peer.id,
+            )
+            return Refused(text, needed=needed)
         try:
             answer = await srm.peer.command(action, node)
         except CallFailed as error:
@@ -716,14 +725,15 @@ class ServerNode:
             return await self._srm_as_service(action)
         if self._end.done():
             return self._going_down()
-        starts = action in {ServiceAction.START, ServiceAction.RESTART}
-        if starts and self.srm is not None and services_are_held(self.srm.driver.node):
-            me = self.config.node.id
-            text = REFUSALS["service_held"].naming(service=name, node=me).en
-            return Refused(text, needed="a manual fallback")
         try:
             if name == DATABASE_SERVICE:
                 return await self._database_as_service(action)
+            starts = action in {ServiceAction.START, ServiceAction.RESTART}
+            held = self.srm is not None and services_are_held(self.srm.driver.node)
+            if starts and held and self.supervisor.is_failed_over(name):
+                me = self.config.node.id
+                text = REFUSALS["service_held"].naming(service=name, node=me).en
+                return Refused(text, needed="a manual fallback")
             return await self._supervise(name, action)
         except (OrderFailed, NotRunning, DatabaseDown) as error:
             return Refused(str(error))
@@ -902,7 +912,13 @@ class ServerNode:
         self, work: Callable[[UserDatabase], dict[str, Any]], done: str
     ) -> Outcome:
         if users_are_locked(self.machine):
-            return Refused(REFUSALS["users_locked"].en, needed="both nodes in Normal")
+            text = users_locked_text(
+                self.machine,
+                self._mismatch(),
+                me=self.config.node.id,
+                peer=self.config.peer.id,
+            )
+            return Refused(text, needed="both nodes in Normal")
         outcome = await self._with_database(work, done)
         if isinstance(outcome, Done):
             self.log.info("users.imported", what=done, **outcome.result)

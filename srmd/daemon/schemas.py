@@ -131,6 +131,10 @@ SCHEMAS: dict[str, Schema] = {
                     **_SIDE,
                     "heard": {"type": "boolean", "description": "Not silent for the timeout."},
                     "silent_s": SECONDS,
+                    "suspect": {
+                        "type": "boolean",
+                        "description": "Heard, and silent for more than half of the timeout.",
+                    },
                     "beats_missed": COUNT_OR_UNKNOWN,
                     "seconds_to_peer_down": SECONDS,
                     "hears_us": FLAG,
@@ -209,7 +213,8 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
             "notices": {
                 **listed(TWO_LANGUAGES),
-                "description": "A state that is not stored, and mistakes that datagrams point to.",
+                "description": "A suspect peer, loss in one direction, a state that is not stored, and mistakes"
+                " that datagrams point to.",
             },
             "tls": ref("Tls"),
         },

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import REASONS, Text, display
-from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
-from srmd.node.commands import shown_peer
+from srmd.core.texts import ALL_SEEMS_WELL, REASONS, Text, display
+from srmd.node.commands import offers, shown_peer
+from srmd.node.hints import hints, is_suspect
 from srmd.store import disk
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ def status(node: ServerNode) -> dict[str, Any]:
     match = handbook.Match(handbook.SRM_STOPPED, "both") if stopped else handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
+    told = hints(machine, srm.heartbeat.presence(), me=me, peer=other) if srm is not None else ()
+    suspect = next((hint for hint in told if hint.key == "peer_suspect"), None)
+    if suspect is not None and match.row.key == "normal":
+        cause, action = ALL_SEEMS_WELL.naming(peer=other), suspect.text
+    notices = [hint.text for hint in told if hint.text is not action] + list(_notices(node))
     mismatch = srm.mismatch if srm is not None else None
     return {
         "group": node.config.group.name,
@@ -69,7 +74,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         "actions": actions(node),
         "mismatch": mismatch.en if mismatch is not None else None,
         "mismatch_ja": mismatch.ja if mismatch is not None else None,
-        "notices": [{"en": text.en, "ja": text.ja} for text in _notices(node)],
+        "notices": [{"en": text.en, "ja": text.ja} for text in notices],
         "tls": node.tls.status(time.time()),
         "faults": node.database.faults,
         "counters": _counters(node),
@@ -110,6 +115,9 @@ def _peer(node: ServerNode) -> dict[str, Any]:
         "op": machine.peer.op if machine.peer is not None else None,
         "heard": presence is not None and presence.heard,
         "silent_s": None if presence is None else round(presence.silent_s, 3),
+        "suspect": machine.contact is Contact.HEARD
+        and presence is not None
+        and is_suspect(presence),
         "beats_missed": None if presence is None else presence.beats_missed,
         "seconds_to_peer_down": None
         if presence is None or presence.seconds_to_peer_down is None
@@ -203,24 +211,13 @@ def _users(node: ServerNode) -> dict[str, Any]:
 
 def actions(node: ServerNode) -> list[dict[str, str]]:
     """The administrator's actions that are possible now, each with the node it names."""
-    machine = node.shown
     if node.srm is None or not node.srm.may_speak:
         return []
     me, other = node.config.node.id, node.config.peer.id
-    mine, peer, contact = machine, machine.peer, machine.contact
-    found = []
-    if may_fail_over(mine, peer, contact):
-        found.append(("failover", me))
-    if may_fall_back(mine, peer, contact):
-        found.append(("fallback", me))
-    if may_recover(mine, peer, contact):
-        found.append(("recover", me))
-    if peer is not None and contact is Contact.HEARD:
-        if may_fail_over(peer, machine.report(), contact):
-            found.append(("failover", other))
-        if may_fall_back(peer, machine.report(), contact):
-            found.append(("fallback", other))
-    return [{"action": action, "node": name} for action, name in found]
+    return [
+        {"action": offer.command, "node": me if offer.here else other}
+        for offer in offers(node.shown)
+    ]
 
 
 def _counters(node: ServerNode) -> dict[str, Any]:

@@ -79,6 +79,14 @@ class Supervisor:
         critical = (service for service in self._activated() if service.spec.critical)
         return not self.critical_ok and all(one.status.state in coming for one in critical)
 
+    def is_failed_over(self, name: str) -> bool:
+        """A failover stops it, and a fallback starts it: it is critical and activated.
+
+        Raises UnknownService.
+        """
+        spec = self._named(name).spec
+        return spec.critical and spec.enabled
+
     async def start(self, name: str) -> None:
         """Start it, unless it runs, and wait until it answers.  Raises StartFailed."""
         if self._closed:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from srmd.core.events import HaSet
+from dataclasses import dataclass
+
+from srmd.core.events import HaSet, Report
 from srmd.core.node import Node
-from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import STATES, Text, display
+from srmd.core.states import PASSING, Contact, Reason, State
+from srmd.core.texts import REFUSALS, STATES, Text, display
+from srmd.core.transitions import may_fail_over, may_fall_back, may_recover
 
 ADD_USERS_IN = frozenset({State.NORMAL, State.INITIALIZING, State.UNKNOWN})
 """Users can be added while none is failed over."""
@@ -23,14 +26,93 @@ def shown_peer(machine: Node, mismatch: Text | None) -> tuple[State, Reason] | N
     return machine.peer.state, machine.peer.reason
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A command that is possible now."""
+
+    command: str
+    here: bool
+    """It names this node; otherwise its peer."""
+
+
+def offers(machine: Node) -> tuple[Offer, ...]:
+    """All that an administrator may ask for, of this node and of its peer as we hear it."""
+    me, peer, contact = machine.report(), machine.peer, machine.contact
+    found = [
+        Offer(command, here=True)
+        for command, is_possible in (
+            ("failover", may_fail_over(machine, peer, contact)),
+            ("fallback", may_fall_back(machine, peer, contact)),
+            ("recover", may_recover(machine, peer, contact)),
+        )
+        if is_possible
+    ]
+    if peer is not None and contact is Contact.HEARD:
+        theirs = contact_of(peer)
+        if may_fail_over(peer, me, theirs):
+            found.append(Offer("failover", here=False))
+        if may_fall_back(peer, me, theirs):
+            found.append(Offer("fallback", here=False))
+    return tuple(found)
+
+
+def contact_of(peer: Report) -> Contact:
+    """How the peer hears us, as far as its report tells."""
+    if peer.hears_us:
+        return Contact.HEARD
+    return Contact.SILENT if peer.settled else Contact.NEVER
+
+
 def refusal_text(
     what: str, machine: Node, mismatch: Text | None, needed: str, *, me: str, peer: str
 ) -> str:
-    """What was asked, what is the case, and what would have to be."""
+    """What was asked, what is the case, what stands in the way, and what would have to be."""
     heard = shown_peer(machine, mismatch)
     mine = display(machine.state, machine.reason).en
     theirs = display(*heard).en if heard else STATES[State.DOWN].en
-    return f"{what} refused: {me} is in {mine} and {peer} in {theirs}; needed: {needed}"
+    fact = in_the_way(what, machine, mismatch, me=me, peer=peer)
+    return (
+        f"{what} refused: {me} is in {mine} and {peer} in {theirs}. "
+        f"{f'{fact.en} ' if fact else ''}Needed: {needed}"
+    )
+
+
+def in_the_way(
+    what: str, machine: Node, mismatch: Text | None, *, me: str, peer: str
+) -> Text | None:
+    """The fact, besides the states, that makes this command impossible, with the way out."""
+    report = machine.peer if machine.contact is Contact.HEARD else None
+    state, theirs = machine.state, None if report is None else report.state
+    fact = None
+    if not machine.ha:
+        fact = "needs_high_availability"
+    elif mismatch is not None and state is State.UNKNOWN:
+        fact = "needs_match"
+    elif state in PASSING:
+        fact = "needs_rest"
+    elif what == "recover":
+        fact = None  # a silent peer does not stand in its way
+    elif report is None:
+        fact = "needs_heartbeat"
+    elif not report.hears_us:
+        fact = "needs_to_be_heard"
+    elif what == "failover" and state is theirs is State.NORMAL:
+        fact = "failover_needs_services"
+    elif what == "fallback" and state is State.FAILED_OVER_SERVICES_DOWN:
+        fact = "fallback_needs_services"
+    if fact is None:
+        return None
+    shown = STATES[state]
+    return REFUSALS[fact].naming(node=me, peer=peer, state=shown, mismatch=mismatch or Text("", ""))
+
+
+def users_locked_text(machine: Node, mismatch: Text | None, *, me: str, peer: str) -> str:
+    """Why no user is added, assigned or taken away now."""
+    heard = shown_peer(machine, mismatch)
+    theirs = display(*heard) if heard else STATES[State.DOWN]
+    mine = display(machine.state, machine.reason)
+    text = REFUSALS["users_locked"].naming(node=me, peer=peer, state=mine, peer_state=theirs)
+    return text.en
 
 
 def ha_switch(machine: Node, enabled: bool) -> HaSet:

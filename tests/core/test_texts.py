@@ -171,7 +171,7 @@ def test_a_text_says_itself_in_the_language_asked_for() -> None:
 
 @pytest.mark.parametrize("key", REFUSALS)
 def test_a_refusal_has_places_for_names_only(key: str) -> None:
-    known = {"node", "peer", "state", "peer_state", "services", "service", "known", "group"}
+    known = {"node", "peer", "state", "peer_state", "service", "known", "mismatch"}
     assert places(REFUSALS[key]) <= known
 
 

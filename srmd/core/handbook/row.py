@@ -84,13 +84,17 @@ WAIT: Final = Text(
 )
 
 FALL_BACK_WHEN_WANTED: Final = Text(
-    "Nothing is urgent. When node {home} shall serve its users again: `srmd fallback {home}`.",
-    "急ぐ作業はありません。ノード {home} に戻すときに `srmd fallback {home}` を実行します。",
+    "Nothing is urgent. When node {home} shall serve its users again: `srmd fallback {home}`. It"
+    " needs heartbeats in both directions, which `srmd status` shows.",
+    "急ぐ作業はありません。ノード {home} に戻すときに `srmd fallback {home}` を実行します。"
+    "双方向のハートビートが必要です (`srmd status` に表示されます)。",
 )
 
 FALL_BACK: Final = Text(
-    "Send the users home with `srmd fallback {home}`; both nodes end in Normal.",
-    "`srmd fallback {home}` でユーザを戻します。完了すると両ノードは「標準」になります。",
+    "Send the users home with `srmd fallback {home}`; both nodes end in Normal. It needs heartbeats"
+    " in both directions, which `srmd status` shows.",
+    "`srmd fallback {home}` でユーザを戻します。完了すると両ノードは「標準」になります。"
+    "双方向のハートビートが必要です (`srmd status` に表示されます)。",
 )
 
 START_SERVICES_AND_FALL_BACK: Final = Text(

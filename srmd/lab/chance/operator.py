@@ -28,6 +28,7 @@ from srmd.lab.scenario.verbs import (
     Verb,
 )
 from srmd.lab.simulated.pair import Pair, cisco_defaults
+from srmd.node.commands import Offer, offers
 
 EITHER_WAY: Final = 0.3
 """So often the second way of a row is taken, where it has one."""
@@ -121,7 +122,13 @@ class Operator:
     # ------------------------------------------------------------ ways, by row
 
     def fall_back(self, look: Look) -> Advice:
-        return tuple(f"fallback {name.value}" for name in _in(look, State.IDLE, State.FAILED_OVER))
+        """Where it is offered: not before both nodes hear each other."""
+        names = _in(look, State.IDLE, State.FAILED_OVER)
+        return tuple(f"fallback {name.value}" for name in names if self._offers_fallback(name))
+
+    def _offers_fallback(self, name: NodeName) -> bool:
+        boot = self._pair.nodes[name].boot
+        return boot is not None and Offer("fallback", here=True) in offers(boot.machine)
 
     def start_services(self, look: Look) -> Advice:
         """On the node that failed over; or reboot it.  Once it shows Failed Over: fallback."""

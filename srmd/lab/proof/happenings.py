@@ -61,6 +61,7 @@ from srmd.lab.proof.pair import (
     Report,
     Side,
 )
+from srmd.node.commands import offers
 
 
 class Kind:
@@ -82,6 +83,14 @@ class Happening(NamedTuple):
 
     def __str__(self) -> str:
         return f"{'ab'[self.at]}: {self.verb}"
+
+
+class Asked(NamedTuple):
+    """A command of an administrator: `failover`, `fallback` or `recover`."""
+
+    at: int
+    """The node that it names."""
+    command: str
 
 
 Next = tuple[Happening, Pair]
@@ -606,14 +615,29 @@ class World:
         told = self._told(at, side, self._numbers[at].expired)
         return self._step(pair, at, "the wait is over", told)
 
-    def asked_to(self, pair: Pair, at: int, what: str) -> Step | None:
+    def offered(self, pair: Pair, at: int) -> list[Asked]:
+        """The commands that the status of this node shows as possible now."""
+        side = pair.sides[at]
+        if side.up != RUNNING:
+            return []
+        return [
+            Asked(at if offer.here else 1 - at, offer.command)
+            for offer in offers(self.minds[at].nodes[side.mind])
+        ]
+
+    def asked_to(self, pair: Pair, asked: Asked) -> Step | None:
         """An administrator's command; None: it changes nothing."""
+        at = asked.at
         side, numbers = pair.sides[at], self._numbers[at]
         if side.up != RUNNING:
             return None
-        number = {"fall back": numbers.fallback, "recover": numbers.recover}[what]
+        number, verb = {
+            "failover": (numbers.failover, "fail over"),
+            "fallback": (numbers.fallback, "fall back"),
+            "recover": (numbers.recover, "recover"),
+        }[asked.command]
         told = self._told(at, side, number)
-        return None if told == side else self._step(pair, at, f"is asked to {what}", told)
+        return None if told == side else self._step(pair, at, f"is asked to {verb}", told)
 
     def enabled(self, pair: Pair, at: int) -> Step | None:
         side = pair.sides[at]

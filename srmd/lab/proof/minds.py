@@ -6,22 +6,35 @@ and reports are interned, so that a pair of nodes is a tuple of small integers, 
 thinks of an event is remembered: millions of pairs ask few questions.
 
 Facts that no rule reads in a state are set to one value (`plain`): two nodes that differ in
-nothing else act alike for ever.  tests/lab/proof checks it against the machine with all facts.
+nothing else act alike.  The search checks this list on every question that it asks: the question is
+asked again of nodes whose unread facts have other values (`alike`), and the answer has to be the
+same (`misread`).  So a rule that begins to read a fact is not searched with a made-up value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from srmd.core.effects import Effect, MoveUsers, StartServices
 from srmd.core.events import Booted, Event, PeerHeard, Report
 from srmd.core.handbook import Half
 from srmd.core.machine import Step, ready
 from srmd.core.node import Node, Policy, Serving, Timer, serving, timers
-from srmd.core.states import PASSING, Contact, Destination, Health, Reason, Stage, Start, State
+from srmd.core.states import (
+    OWN_STATES,
+    Contact,
+    Destination,
+    Health,
+    Reason,
+    Stage,
+    Start,
+    State,
+)
 from srmd.core.transitions import TABLE
+from srmd.node.commands import offers
 
 BELOW: Final = -1
 """How an `op` is written that is below the node's own: how far does not matter."""
@@ -257,7 +270,6 @@ def plain(node: Node) -> Node:
         contact_before=Contact.NEVER,  # set anew by each report, and read only then
         cause=node.reason if node.state in CAUSE_UNREAD else node.cause,
         start=node.start if node.state is State.INITIALIZING else Start.RESTART,
-        stage=node.stage if node.state in PASSING else Stage.BEGUN,
     )
 
 
@@ -278,20 +290,32 @@ def _plain_peer(node: Node, peer: Report) -> Report | None:
         case State.TAKING_BACK if peer.state is State.FALLING_BACK:
             return replace(bare, stage=peer.stage)
         case State.TAKING_OVER | State.BACKUP:
-            return replace(bare, health=peer.health, lasting=peer.lasting)
-        case State.FAILING_OVER | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN:
-            if node.policy.automatic_fallback and peer.state is State.BACKUP:
-                return replace(bare, hears_us=peer.hears_us, health=peer.health)
-            return bare
+            able = replace(bare, health=peer.health, lasting=peer.lasting)
+            return _with_what_it_hears(able, peer)
+        case State.FAILING_OVER | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN if (
+            node.policy.automatic_fallback and peer.state is State.BACKUP
+        ):
+            return replace(bare, hears_us=peer.hears_us, health=peer.health)
+        case _ if node.state in MAY_FALL_BACK and peer.state is State.BACKUP:
+            return replace(bare, hears_us=peer.hears_us)
         case _:
             return bare
+
+
+def _with_what_it_hears(bare: Report, peer: Report) -> Report:
+    """A failed-over peer is offered a fallback by whether it hears us."""
+    if peer.state in FAILED_OVER:
+        return replace(bare, hears_us=peer.hears_us, settled=peer.settled)
+    return bare
 
 
 def _read_with_its_state(bare: Report, peer: Report) -> Report:
     """What a node that may have to act on a failing peer reads, by the peer's state."""
     able = replace(bare, health=peer.health, lasting=peer.lasting)
     match peer.state:
-        case State.NORMAL | State.INITIALIZING:
+        case State.NORMAL:
+            return replace(able, hears_us=peer.hears_us, settled=peer.settled)
+        case State.INITIALIZING:
             return able
         case State.FAILING_OVER:
             return replace(able, reason=peer.reason, stage=peer.stage)
@@ -304,6 +328,11 @@ def _read_with_its_state(bare: Report, peer: Report) -> Report:
         case _:
             return bare
 
+
+FAILED_OVER: Final = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
+
+MAY_FALL_BACK: Final = FAILED_OVER | {State.FAILING_OVER}
+"""States in which the report of a backup is kept until somebody asks for a fallback."""
 
 NAMES_ITS_LOSS: Final = frozenset(
     {
@@ -320,6 +349,115 @@ NAMES_ITS_LOSS: Final = frozenset(
 def _plain_report(report: Report) -> Report:
     start = report.start if report.state is State.INITIALIZING else Start.RESTART
     return replace(report, op=0, ha_stamp=0, start=start)
+
+
+# ---------------------------------------------------------------------------- is it so?
+
+_OF_NODE: Final[dict[str, tuple[Any, ...]]] = {
+    "contact_before": tuple(Contact),
+    "cause": tuple(Reason),
+    "start": tuple(Start),
+}
+_OF_REPORT: Final[dict[str, tuple[Any, ...]]] = {
+    "state": OWN_STATES,
+    "reason": tuple(Reason),
+    "stage": tuple(Stage),
+    "start": tuple(Start),
+    "settled": (True, False),
+    "hears_us": (True, False),
+    "health": tuple(Health),
+    "lasting": (False, True),
+    "ha": (True, False),
+}
+"""The facts that `plain` may leave out, with all their values."""
+
+
+def alike(bare: Node) -> tuple[Node, ...]:
+    """Nodes that are this one to `plain`, and differ from it in all that it leaves out.
+
+    Each value of each unread fact is in one of them; how the values of several facts are put
+    together differs from node to node, and is always the same for one node.
+    """
+    free = {
+        fact: values
+        for fact, values in _OF_NODE.items()
+        if all(plain(replace(bare, **{fact: value})) == bare for value in values)
+    }
+    if bare.contact is Contact.SILENT and plain(replace(bare, contact=Contact.LEFT)) == bare:
+        free["contact"] = (Contact.SILENT, Contact.LEFT)
+    told = bare.peer or _NOBODY
+    free_of_peer = {
+        fact: values
+        for fact, values in _OF_REPORT.items()
+        if all(plain(replace(bare, peer=replace(told, **{fact: one}))) == bare for one in values)
+    }
+    count = max(map(len, (*free.values(), *free_of_peer.values())), default=0)
+    chance = random.Random(repr(bare))
+    mine, theirs = _mixed(free, count, chance), _mixed(free_of_peer, count, chance)
+    found = tuple(
+        replace(bare, **facts, peer=replace(told, **report) if free_of_peer else bare.peer)
+        for facts, report in zip(mine, theirs, strict=True)
+    )
+    assert all(plain(one) == bare for one in found), "unread facts depend on each other"
+    return found
+
+
+def _mixed(
+    free: dict[str, tuple[Any, ...]], count: int, chance: random.Random
+) -> Iterator[dict[str, Any]]:
+    """So many choices of all facts; each fact runs through its values, from a place of its own."""
+    first = {fact: chance.randrange(len(values)) for fact, values in free.items()}
+    for at in range(count):
+        yield {fact: values[(at + first[fact]) % len(values)] for fact, values in free.items()}
+
+
+def misread(others: Iterable[Node], node: Node, event: Event, step: Step) -> str | None:
+    """What the rules read although it is left out: one of the others answers in another way.
+
+    `others`: those that are `alike`; they get the numbers of this node.
+    """
+    peer_op = BASE + BELOW if node.peer is None else node.peer.op
+    expected = plain(step.node)
+    for other in others:
+        numbered = replace(
+            other,
+            op=node.op,
+            ha_stamp=node.ha_stamp,
+            peer=None if other.peer is None else replace(other.peer, op=peer_op),
+        )
+        got = TABLE.step(numbered, event)
+        if (
+            plain(got.node) != expected
+            or (got.node.op, got.effects) != (step.node.op, step.effects)
+            or (got.refusal is None) is not (step.refusal is None)
+        ):
+            return _differing(other)
+    return None
+
+
+def misshown(others: Iterable[Node], bare: Node) -> str | None:
+    """The same of what the search asks a mind without an event."""
+    shown = _shown(bare)
+    for other in others:
+        if _shown(other) != shown:
+            return _differing(other)
+    return None
+
+
+def _shown(node: Node) -> tuple[object, ...]:
+    return (serving(node), timers(node), _plain_report(node.report()), offers(node))
+
+
+def _differing(other: Node) -> str:
+    """Names the facts of the node that answered in another way."""
+    facts = [f"{fact} {_word(getattr(other, fact))}" for fact in ("contact", *_OF_NODE)]
+    if other.peer is not None:
+        facts += [f"the peer's {fact} {_word(getattr(other.peer, fact))}" for fact in _OF_REPORT]
+    return f"a rule reads a fact that the search leaves out; one of: {', '.join(facts)}"
+
+
+def _word(value: object) -> str:
+    return str(getattr(value, "name", value))
 
 
 __all__ = [

@@ -31,6 +31,7 @@ from srmd.core.node import Node
 from srmd.core.states import PASSING, Contact, Health, Reason, State
 from srmd.core.transitions import TABLE
 from srmd.lab.proof.happenings import World
+from srmd.lab.proof.minds import alike, misread, misshown, plain
 from srmd.lab.proof.pair import FAILED_OVER, RUNNING, Pair, Side
 
 
@@ -53,6 +54,11 @@ class Property(Enum):
     L5 = "one fault makes a node take over once, not again and again"
     L6 = "two backups that hear each other do not stay so"
     L7 = "when one node never hears the other, the pair comes to rest in a known pair"
+    L8 = (
+        "a command that is offered at rest while one node is deaf ends neither newly in failed mode"
+        " nor in a circle nor with fewer homes served"
+    )
+    M1 = "what the search leaves out no rule reads: other values are answered alike"
 
 
 ELSEWHERE: Final = {
@@ -62,6 +68,13 @@ ELSEWHERE: Final = {
     "L4, time": "how long each passing state may last: `limits` of the configuration",
 }
 """What a model without time and bytes cannot say, and who says it."""
+
+
+OTHERS_ASKED: Final = 4
+"""Nodes with other unread facts that are asked each question; each question takes the next ones.
+
+Two would show every fact with two values; a mind is asked so many questions that all come in turn.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +94,35 @@ class Judge:
         self.broken_steps: list[Broken] = []
         """Found while nodes thought; the search takes them away and adds the way there."""
         self._rows: dict[object, handbook.Row] = {}
+        self._alike: dict[Node, tuple[Node, ...]] = {}
         for minds in world.minds:
             minds.thinking.append(self.of_step)
 
     # ------------------------------------------------------------------ one step of one node
 
     def of_step(self, before: Node, event: Event, step: Step) -> None:
-        for law, told in self._wrong_in_step(before, event, step):
+        for law, told in (
+            *self._wrong_in_step(before, event, step),
+            *self._wrong_in_model(before, event, step),
+        ):
             self.broken_steps.append(Broken(law, f"{_told(before)} sees {event}: {told}"))
+
+    def _wrong_in_model(
+        self, before: Node, event: Event, step: Step
+    ) -> Iterator[tuple[Property, str]]:
+        bare = plain(before)
+        others = self._alike.get(bare)
+        if others is None:
+            others = self._alike[bare] = alike(bare)
+            shown = misshown(others, bare)
+            if shown is not None:
+                yield Property.M1, shown
+        first = self.asked[Property.M1] * OTHERS_ASKED
+        self.asked[Property.M1] += 1
+        some = [others[(first + at) % len(others)] for at in range(min(OTHERS_ASKED, len(others)))]
+        read = misread(some, before, event, step)
+        if read is not None:
+            yield Property.M1, read
 
     def _wrong_in_step(
         self, before: Node, event: Event, step: Step
@@ -205,6 +239,24 @@ class Judge:
             if not everybody:
                 yield Broken(Property.S2, "users are served by nobody")
 
+    def harm(self, before: Pair, after: Pair) -> str | None:
+        """What a command made worse that led from one rest to the other."""
+        failed, fails = (
+            any(
+                side.up == RUNNING and self.world.traits(at, side).state is State.FAILED_MODE
+                for at, side in enumerate(pair.sides)
+            )
+            for pair in (before, after)
+        )
+        if fails and not failed:
+            return "ends in Running in Failed Mode"
+        served, serves = (
+            self.world.serves(0, pair.a) | self.world.serves(1, pair.b) for pair in (before, after)
+        )
+        if serves.bit_count() < served.bit_count():
+            return "leaves users that are served by nobody"
+        return None
+
     def _able(self, pair: Pair) -> bool:
         """Whoever has to serve in this pair is well."""
         world = self.world
@@ -234,7 +286,7 @@ def offered(node: Node, request: Event) -> bool:
             if sees:
                 assert peer is not None
                 back = node.state in {State.IDLE, State.FAILED_OVER}
-                return back and peer.state is State.BACKUP
+                return back and peer.state is State.BACKUP and peer.hears_us
             return node.state is State.IDLE and node.contact in {Contact.SILENT, Contact.LEFT}
         case RecoverRequested():
             if node.state is not State.FAILED_MODE:

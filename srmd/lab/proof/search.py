@@ -17,7 +17,7 @@ from typing import Final
 from srmd.core.handbook import Half
 from srmd.core.node import Policy
 from srmd.core.states import SplitBrain
-from srmd.lab.proof.happenings import Happening, Kind, World
+from srmd.lab.proof.happenings import Asked, Happening, Kind, World
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import DEAF_RESTS, Broken, Judge, Property
 from srmd.lab.proof.ways import ROW_1, Ways
@@ -71,6 +71,8 @@ class Found:
     """The name of that way; None: it shows in the pair itself."""
     from_row_1: bool = True
     """It begins in row 1; otherwise with both nodes off, as they were never on."""
+    asked: Asked | None = None
+    """The command that is given where that way rests, and does harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Search:
         self._parents = array("l")
         self._by: list[Happening | None] = []
         self._told: set[tuple[Property, str]] = set()
+        self._deaf_rests: tuple[dict[Pair, int], dict[Pair, int]] = ({}, {})
+        """Where pairs rest while one node is deaf, each with the first pair that leads there."""
 
     def run(self) -> Result:
         """Explore, then follow all ways."""
@@ -206,6 +210,25 @@ class Search:
                 self._note(Broken(Property.S4, str(undeclared)), at)
             if self.judge.broken_steps:
                 self._note_steps(at)
+        for deaf in (0, 1):
+            for rest, at in self._deaf_rests[deaf].items():
+                self._ask(rest, deaf, at)
+                self._note_steps(at)
+
+    def _ask(self, rest: Pair, deaf: int, at: int) -> None:
+        """Give each command that is offered at this rest, and follow it while the node is deaf."""
+        offered = (*self.world.offered(rest, 0), *self.world.offered(rest, 1))
+        for asked in dict.fromkeys(offered):
+            self.judge.asked[Property.L8] += 1
+            step = self.world.asked_to(rest, asked)
+            if step is None:
+                harm: str | None = "is refused"
+            else:
+                end = self.ways.deaf[deaf].end(step[1])
+                harm = "never rests" if end.round else self.judge.harm(rest, end.pair)
+            if harm is not None:
+                told = f"in {self._shown(rest)}, {asked.command} {'ab'[asked.at]} {harm}"
+                self._note(Broken(Property.L8, told), at, f"deaf {'ab'[deaf]}", asked)
 
     def _follow_one(self, at: int, pair: Pair) -> None:
         ways, judge, asked = self.ways, self.judge, self.judge.asked
@@ -240,6 +263,8 @@ class Search:
             elif not judge.row(end.pair).stable and judge.row(end.pair).key not in DEAF_RESTS:
                 told = f"it rests in {judge.row(end.pair).key}"
                 self._note(Broken(Property.L7, told), at, f"deaf {'ab'[deaf]}")
+            if not end.round:
+                self._deaf_rests[deaf].setdefault(end.pair, at)
 
     def _at_rest(self, pair: Pair) -> Iterator[Broken]:
         row = self.judge.row(pair)
@@ -263,7 +288,9 @@ class Search:
             self._note(broken, at)
         self.judge.broken_steps.clear()
 
-    def _note(self, broken: Broken, at: int, on_way: str | None = None) -> None:
+    def _note(
+        self, broken: Broken, at: int, on_way: str | None = None, asked: Asked | None = None
+    ) -> None:
         result = self.result
         result.broken[broken.law] += 1
         key = (broken.law, broken.told)
@@ -272,9 +299,9 @@ class Search:
         self._told.add(key)
         after: tuple[str, ...] = ()
         if on_way is not None:
-            after = tuple(told for told, _ in self.ways.named(on_way).walk(self.pairs[at]))
+            after = tuple(told for told, _ in self.ways.walk(on_way, self.pairs[at], asked))
         path, root = self.path(at)
-        result.found.append(Found(broken.law, broken.told, path, after, on_way, root == 0))
+        result.found.append(Found(broken.law, broken.told, path, after, on_way, root == 0, asked))
 
     def path(self, at: int) -> tuple[tuple[Happening, ...], int]:
         """The shortest way to a pair, and the pair where it begins."""

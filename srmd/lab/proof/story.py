@@ -22,6 +22,9 @@ from srmd.shown import written
 SERVICE: Final = "Cisco Presence Engine"
 """The critical service that dies in scenarios."""
 
+REST: Final = "4 * keep_alive_timeout"
+"""So long a scenario waits for the pair to rest before it gives a command."""
+
 BEGINNINGS: Final = {
     "alone": "and then, by itself",
     "mended": "and then, with repairs and the handbook's advice",
@@ -63,8 +66,7 @@ class Story:
         self.end = pair
         self.world.nexts(pair)
         if found.on_way is not None:
-            way = self.ways.named(found.on_way)
-            walked = islice(way.walk(pair), len(found.way))
+            walked = islice(self.ways.walk(found.on_way, pair, found.asked), len(found.way))
             if tuple(told for told, _ in walked) != found.way:
                 self.doubt = "with true numbers, it goes on in another way"
         elif found.law not in {one.law for one in (*judge.of_pair(pair), *judge.broken_steps)}:
@@ -122,6 +124,11 @@ class Story:
         if self.found.on_way in {"deaf a", "deaf b"}:
             at = self.found.on_way[-1]
             steps.append(_step([f"cut heartbeats {_other(at)}->{at}"]))
+        if self.found.asked is not None:
+            asked = self.found.asked
+            steps.append(f'[[step]]\nstays = {{}}\nfor = "{REST}"\n')
+            via = "via " if asked.command == "recover" else ""
+            steps.append(_step([f"{asked.command} {via}{'ab'[asked.at]}"]))
         return self._head(unsaid) + "\n".join(steps)
 
     def _head(self, unsaid: list[str]) -> str:

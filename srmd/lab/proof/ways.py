@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from srmd.core.handbook import find
 from srmd.core.states import Contact, Reason, State
-from srmd.lab.proof.happenings import Step, World
+from srmd.lab.proof.happenings import Asked, Step, World
 from srmd.lab.proof.pair import RUNNING, SOUND, Pair
 
 STEPS_MAX: Final = 400
@@ -103,6 +103,17 @@ class Ways:
         }
         return ways[name]
 
+    def walk(self, name: str, pair: Pair, asked: Asked | None = None) -> Iterator[Step]:
+        """The steps of the way from here; at rest the command is given, and the way goes on."""
+        way = self.named(name)
+        for step in way.walk(pair):
+            yield step
+            pair = step[1]
+        given = None if asked is None else self.world.asked_to(pair, asked)
+        if given is not None:
+            yield given
+            yield from way.walk(given[1])
+
     # ------------------------------------------------------------------ what happens by itself
 
     def _by_itself(self, pair: Pair, deaf: int | None) -> Step | None:
@@ -191,9 +202,9 @@ class Ways:
         for command, node in self.advice(pair):
             if command == "fallback":
                 asked = [node] if node is not None else [0, 1]
-                steps = [self.world.asked_to(pair, at, "fall back") for at in asked]
+                steps = [self.world.asked_to(pair, Asked(at, "fallback")) for at in asked]
             elif command == "recover":
-                steps = [self.world.asked_to(pair, at, "recover") for at in (0, 1)]
+                steps = [self.world.asked_to(pair, Asked(at, "recover")) for at in (0, 1)]
             elif command == "ha enable":
                 steps = [self.world.enabled(pair, at) for at in (0, 1)]
             elif command.startswith('service restart "Cisco Server Recovery Manager"'):

@@ -31,7 +31,7 @@ from srmd.lab.simulated.database import Database, DatabaseFile
 from srmd.lab.simulated.flows import FAILURES, Flow, Outcome, TimeLimit, Work, WorkFailed
 from srmd.lab.simulated.moments import Life, Moments, Rank
 from srmd.lab.simulated.network import Broken
-from srmd.lab.simulated.services import ServiceCosts, Services
+from srmd.lab.simulated.services import Service, ServiceCosts, Services
 from srmd.lab.simulated.srm import Srm
 from srmd.node.calling import (
     MALFORMED,
@@ -43,7 +43,13 @@ from srmd.node.calling import (
     rejection_of,
     verified,
 )
-from srmd.node.commands import ha_switch, refusal_text, services_are_held, users_are_locked
+from srmd.node.commands import (
+    ha_switch,
+    refusal_text,
+    services_are_held,
+    users_are_locked,
+    users_locked_text,
+)
 from srmd.node.identity import Renumbering
 from srmd.node.memory import Boot, of_new_run, remembered_node, wake, waking
 from srmd.node.replication import merge, page_of, unheard
@@ -474,8 +480,10 @@ class ServerBoot:
     def _hand_on(self, action: messages.Action, node: str) -> Work[int]:
         srm, peer = self._running(), self.config.peer.id
         if srm.node.contact is not Contact.HEARD:
-            text = REFUSALS["needs_heartbeat"].naming(peer=peer).en
-            raise NotNow(text, "a fresh heartbeat of the peer")
+            needed = "a fresh heartbeat of the peer"
+            me = self.config.node.id
+            text = refusal_text(action.value, srm.node, self.mismatch, needed, me=me, peer=peer)
+            raise NotNow(text, needed)
         try:
             answer = yield from srm.calls.command(action, node)
         except CallFailed as error:
@@ -508,7 +516,9 @@ class ServerBoot:
 
     def add_users(self, count: int, mode: AssignmentMode, prefix: str) -> Work[None]:
         if users_are_locked(self.machine):
-            raise NotNow(REFUSALS["users_locked"].en, "both nodes in Normal")
+            me, peer = self.config.node.id, self.config.peer.id
+            text = users_locked_text(self.machine, self.mismatch, me=me, peer=peer)
+            raise NotNow(text, "both nodes in Normal")
         active = self.config.node.id
         self.database.use(
             lambda rows: rows.generate(
@@ -531,8 +541,9 @@ class ServerBoot:
             yield from self._service(name, action)
 
     def _service(self, name: str, action: ServiceAction) -> Work[None]:
-        self._must_not_hold(name, action)
+        self._must_not_end()
         service = self.services.named(name)
+        self._must_not_hold(service, action)
         match action:
             case ServiceAction.START:
                 yield from service.start()
@@ -551,7 +562,7 @@ class ServerBoot:
                 self._node.blocked.discard(name)
 
     def _database_as_service(self, action: ServiceAction) -> Work[None]:
-        self._must_not_hold(DATABASE_SERVICE, action)
+        self._must_not_end()
         match action:
             case ServiceAction.START:
                 self.database.start()
@@ -568,11 +579,16 @@ class ServerBoot:
                 self.database.set_fault(False)
         yield from ()
 
-    def _must_not_hold(self, name: str, action: ServiceAction) -> None:
+    def _must_not_end(self) -> None:
         if self._ending:
             raise NotNow(f"{self.config.node.id} is going down")
+
+    def _must_not_hold(self, service: Service, action: ServiceAction) -> None:
+        """Raises NotNow for the start of a service that a failover stopped."""
+        name, fails_over = service.status.name, service.enabled and service.status.critical
         starts = action in {ServiceAction.START, ServiceAction.RESTART}
-        if starts and self.srm is not None and services_are_held(self.srm.node):
+        held = self.srm is not None and services_are_held(self.srm.node)
+        if starts and held and fails_over:
             text = REFUSALS["service_held"].naming(service=name, node=self.config.node.id).en
             raise NotNow(text, "a manual fallback")
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from srmd.core import transitions
+from srmd.core.events import Report
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.states import Reason, Start, State
+from srmd.core.states import Contact, Reason, Start, State
 from srmd.lab.proof.__main__ import main
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import Property
 from srmd.lab.proof.search import CONFIGURATIONS, Bounds, Result, Search
 from srmd.lab.proof.story import Story
 from srmd.lab.scenario.reading import load
+from srmd.node import commands
 from tests.lab.proof.conftest import SMALL
 
 PAIRS_AT_REST = Path(__file__).parents[3] / "docs" / "pairs-at-rest.md"
@@ -68,6 +70,33 @@ def test_a_failover_that_is_not_guarded_is_noticed(monkeypatch: pytest.MonkeyPat
 def test_a_fallback_that_is_never_allowed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = break_in(monkeypatch, "may_fall_back", lambda *_: False)
     assert {Property.S9, Property.L3} <= set(broken)
+
+
+def test_a_fallback_that_is_offered_beside_a_deaf_backup_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One-way loss: the node that yielded offered it, and it ended in failed mode on both."""
+
+    def deaf_or_not(mine: Node | Report, other: Report | None, contact: Contact) -> bool:
+        if contact is Contact.HEARD and other is not None:
+            ready = mine.state in {State.IDLE, State.FAILED_OVER}
+            return ready and other.state is State.BACKUP
+        return mine.state is State.IDLE and contact in {Contact.SILENT, Contact.LEFT}
+
+    monkeypatch.setattr(transitions, "may_fall_back", deaf_or_not)
+    monkeypatch.setattr(commands, "may_fall_back", deaf_or_not)
+    result = Search(CONFIGURATIONS[0], SMALL).run()
+    assert result.broken[Property.L8] > 0
+    found = next(found for found in result.found if found.law is Property.L8)
+    story = Story(CONFIGURATIONS[0], 0, found)
+    assert story.doubt is None
+    assert "fallback b ends in Running in Failed Mode" in found.told
+    assert found.way[-3:] == (
+        "b: is asked to fall back",
+        "b: the services' order is done",
+        "b: the wait is over",
+    )
+    assert 'do = "fallback b"' in story.scenario()
 
 
 def test_a_counterexample_is_the_shortest_and_a_scenario(

@@ -1,0 +1,124 @@
+"""What is offered is what would be obeyed, and a refusal names the fact that stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from srmd.core.events import Event, FailoverRequested, FallbackRequested, RecoverRequested, Report
+from srmd.core.node import Node
+from srmd.core.states import Contact, Health, Reason, State
+from srmd.core.texts import Text
+from srmd.core.transitions import step
+from srmd.node.commands import Offer, offers, refusal_text, users_locked_text
+
+HEARD = Contact.HEARD
+BACKUP = Report(State.BACKUP, Reason.PEER_DOWN, 5)
+NORMAL = Report(State.NORMAL, Reason.NORMAL, 5)
+FAILED_OVER = Node(State.FAILED_OVER, Reason.PEER_DOWN, contact=HEARD, peer=BACKUP)
+IDLE = replace(FAILED_OVER, state=State.IDLE, reason=Reason.ON_ADMIN_REQUEST)
+
+
+def test_a_fallback_is_offered_when_both_nodes_hear_each_other() -> None:
+    assert offers(FAILED_OVER) == (Offer("fallback", here=True),)
+    assert offers(IDLE) == (Offer("fallback", here=True),)
+
+
+@pytest.mark.parametrize("node", [FAILED_OVER, IDLE])
+def test_a_fallback_is_not_offered_beside_a_backup_that_does_not_hear_us(node: Node) -> None:
+    """One-way loss: it was offered, and ended with both nodes in Running in Failed Mode."""
+    deaf = replace(node, peer=replace(BACKUP, hears_us=False))
+    assert offers(deaf) == ()
+    refused = step(deaf, FallbackRequested())
+    assert refused.refusal is not None
+    assert refused.node == deaf
+
+
+def test_the_backup_offers_the_fallback_of_a_peer_that_hears_it() -> None:
+    peer = Report(State.FAILED_OVER, Reason.PEER_DOWN, 5)
+    backup = Node(State.BACKUP, Reason.PEER_DOWN, contact=HEARD, peer=peer)
+    assert offers(backup) == (Offer("fallback", here=False),)
+    assert offers(replace(backup, peer=replace(peer, hears_us=False))) == ()
+
+
+def test_the_backup_offers_the_fallback_of_an_idle_peer_that_has_given_it_up() -> None:
+    peer = Report(State.IDLE, Reason.ON_ADMIN_REQUEST, 5, hears_us=False)
+    backup = Node(State.BACKUP, Reason.PEER_DOWN, contact=HEARD, peer=peer)
+    assert offers(backup) == (Offer("fallback", here=False),)
+    assert offers(replace(backup, peer=replace(peer, settled=False))) == ()
+
+
+def refused(what: str, node: Node, mismatch: Text | None = None) -> str:
+    events: dict[str, Event] = {
+        "failover": FailoverRequested(),
+        "fallback": FallbackRequested(),
+        "recover": RecoverRequested(),
+    }
+    needed = step(node, events[what]).refusal
+    assert needed is not None
+    return refusal_text(what, node, mismatch, needed, me="a", peer="b")
+
+
+OFF = Node(State.UNKNOWN, Reason.HA_NOT_ENABLED, ha=False, contact=HEARD, peer=NORMAL)
+WELL = Node(State.NORMAL, Reason.NORMAL, contact=HEARD, peer=NORMAL)
+
+
+@pytest.mark.parametrize("what", ["failover", "fallback", "recover"])
+def test_a_refusal_says_that_high_availability_is_off(what: str) -> None:
+    assert "High availability is switched off: run `srmd ha enable` first." in refused(what, OFF)
+
+
+@pytest.mark.parametrize(
+    "what,node,fact",
+    [
+        (
+            "fallback",
+            replace(FAILED_OVER, peer=replace(BACKUP, hears_us=False)),
+            "Node b does not receive the heartbeats of node a: repair the network from node a to"
+            " node b first.",
+        ),
+        (
+            "failover",
+            replace(WELL, peer=replace(NORMAL, health=Health.SERVICE_DOWN)),
+            "A critical service or the database of node b is down: start it first.",
+        ),
+        (
+            "fallback",
+            replace(FAILED_OVER, state=State.FAILED_OVER_SERVICES_DOWN),
+            "A critical service or the database of node a is down: start it first.",
+        ),
+        (
+            "failover",
+            Node(State.BACKUP, Reason.PEER_DOWN, contact=Contact.SILENT, peer=NORMAL),
+            "Node b is silent, and a fresh heartbeat of it is needed: start it or repair the"
+            " network, then repeat the command.",
+        ),
+        (
+            "failover",
+            Node(State.TAKING_OVER, Reason.PEER_DOWN, contact=Contact.SILENT, peer=NORMAL),
+            "Node a is in Taking Over, which ends by itself: wait for that, then repeat the"
+            " command.",
+        ),
+    ],
+)
+def test_a_refusal_names_the_fact_that_stands_in_the_way(what: str, node: Node, fact: str) -> None:
+    assert f". {fact} Needed: " in refused(what, node)
+
+
+def test_a_refusal_names_the_setting_that_does_not_match() -> None:
+    unknown = Node(State.UNKNOWN, Reason.UNKNOWN)
+    told = refused("failover", unknown, Text("group.name is 'x' there", "group.name"))
+    assert "do not match (group.name is 'x' there)" in told
+
+
+def test_a_refusal_without_another_fact_names_the_states() -> None:
+    assert refused("fallback", WELL) == (
+        "fallback refused: a is in Normal and b in Normal. Needed: the home node in Idle or Failed"
+        " Over and its peer in Running in Backup Mode, hearing each other"
+    )
+
+
+def test_users_that_cannot_be_changed_are_refused_with_both_states() -> None:
+    told = users_locked_text(FAILED_OVER, None, me="a", peer="b")
+    assert "node a is in Failed Over and node b in Running in Backup Mode" in told
