@@ -125,6 +125,12 @@ EVENTS: dict[str, EventInfo] = {
         "This node serves the users of both, and how long it took.",
         "Repair the peer, then fall back.",
     ),
+    "ha.set": EventInfo("High availability was set, here or on the peer, and is now so."),
+    "ha.tie": EventInfo(
+        "High availability was set on both nodes at once, to other values: it is off on both.",
+        "Set it again if it shall be on: srmd ha enable.",
+        "warning",
+    ),
     "heartbeat.rejected": EventInfo(
         "A datagram on the heartbeat port was not a fresh heartbeat of our peer.",
         "A few after a restart are usual; many mean a wrong key, group or address, or an intruder.",

@@ -645,7 +645,11 @@ class ServerNode:
         if srm is None:
             return self._srm_stopped()
         word = "enable" if enabled else "disable"
-        switch = ha_switch(srm.driver.node, enabled)
+        machine = srm.driver.node
+        switch = ha_switch(machine, enabled)
+        if switch is None:
+            have = "on" if enabled else "off"
+            return Done(f"high availability is {have} on both nodes already", op=machine.op)
         return self._logged(
             f"ha {word}", self.config.node.id, await self._ask(switch, f"ha {word}")
         )

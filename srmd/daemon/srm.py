@@ -382,10 +382,17 @@ class Srm(Events):
     def spoke(self, before: Node, result: Step) -> None:
         if (before.state, before.reason) != (result.node.state, result.node.reason):
             self.host.state_changed(before, result)
+        if (before.ha, before.ha_stamp) != (result.node.ha, result.node.ha_stamp):
+            self._log_ha(before, result.node)
         if before.contact is not result.node.contact:
             self._log_contact(result.node)
         if result.node.state is State.BACKUP and before.state is State.TAKING_OVER:
             self._log_take_over(result.node)
+
+    def _log_ha(self, before: Node, after: Node) -> None:
+        at_once = before.ha_stamp == after.ha_stamp
+        log = self.log.warning if at_once else self.log.info
+        log("ha.tie" if at_once else "ha.set", enabled=after.ha, stamp=after.ha_stamp)
 
     async def start_services(self) -> None:
         self._give_new_delay()

@@ -47,7 +47,7 @@ def offers(machine: Node) -> tuple[Offer, ...]:
         )
         if is_possible
     ]
-    if peer is not None and contact is Contact.HEARD:
+    if peer is not None and contact is Contact.HEARD and machine.state is not State.UNKNOWN:
         theirs = contact_of(peer)
         if may_fail_over(peer, me, theirs):
             found.append(Offer("failover", here=False))
@@ -115,9 +115,18 @@ def users_locked_text(machine: Node, mismatch: Text | None, *, me: str, peer: st
     return text.en
 
 
-def ha_switch(machine: Node, enabled: bool) -> HaSet:
-    """High availability switched here, later than all that either node knows of."""
-    peer_stamp = machine.peer.ha_stamp if machine.peer is not None else 0
+def ha_switch(machine: Node, enabled: bool) -> HaSet | None:
+    """High availability set here, later than all that either node knows of.
+
+    None: both nodes are known to have it so, and nothing changes.  While the peer's value is not
+    known, or is another one, each command counts.
+    """
+    peer = machine.peer
+    mismatched = machine.state is State.UNKNOWN and machine.reason is Reason.UNKNOWN
+    known = peer is not None and machine.contact is Contact.HEARD and not mismatched
+    if known and peer is not None and machine.ha is peer.ha is enabled:
+        return None
+    peer_stamp = peer.ha_stamp if peer is not None else 0
     return HaSet(enabled, max(machine.ha_stamp, peer_stamp) + 1)
 
 

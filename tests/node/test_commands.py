@@ -6,18 +6,30 @@ from dataclasses import replace
 
 import pytest
 
-from srmd.core.events import Event, FailoverRequested, FallbackRequested, RecoverRequested, Report
+from srmd.core.contact import understand
+from srmd.core.events import (
+    Event,
+    FailoverRequested,
+    FallbackRequested,
+    HaSet,
+    RecoverRequested,
+    Report,
+)
 from srmd.core.node import Node
 from srmd.core.states import Contact, Health, Reason, State
 from srmd.core.texts import Text
 from srmd.core.transitions import step
-from srmd.node.commands import Offer, offers, refusal_text, users_locked_text
+from srmd.node.commands import Offer, ha_switch, offers, refusal_text, users_locked_text
 
 HEARD = Contact.HEARD
 BACKUP = Report(State.BACKUP, Reason.PEER_DOWN, 5)
 NORMAL = Report(State.NORMAL, Reason.NORMAL, 5)
 FAILED_OVER = Node(State.FAILED_OVER, Reason.PEER_DOWN, contact=HEARD, peer=BACKUP)
 IDLE = replace(FAILED_OVER, state=State.IDLE, reason=Reason.ON_ADMIN_REQUEST)
+
+
+OFF = Node(State.UNKNOWN, Reason.HA_NOT_ENABLED, ha=False, contact=HEARD, peer=NORMAL)
+WELL = Node(State.NORMAL, Reason.NORMAL, contact=HEARD, peer=NORMAL)
 
 
 def test_a_fallback_is_offered_when_both_nodes_hear_each_other() -> None:
@@ -49,6 +61,62 @@ def test_the_backup_offers_the_fallback_of_an_idle_peer_that_has_given_it_up() -
     assert offers(replace(backup, peer=replace(peer, settled=False))) == ()
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_setting_what_both_nodes_are_known_to_have_changes_nothing(enabled: bool) -> None:
+    reason = Reason.NORMAL if enabled else Reason.HA_NOT_ENABLED
+    both = Node(
+        State.NORMAL if enabled else State.UNKNOWN,
+        reason,
+        contact=HEARD,
+        ha=enabled,
+        ha_stamp=3,
+        peer=replace(NORMAL, ha=enabled, ha_stamp=3),
+    )
+    assert ha_switch(both, enabled) is None
+    assert ha_switch(both, not enabled) == HaSet(not enabled, 4)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        replace(WELL, contact=Contact.SILENT),
+        replace(WELL, peer=None),
+        replace(WELL, peer=replace(NORMAL, ha=False)),
+        # The two configurations differ: the last report that was heard is not what the peer has.
+        replace(WELL, state=State.UNKNOWN, reason=Reason.UNKNOWN),
+    ],
+)
+def test_while_the_peers_value_is_another_or_unknown_each_command_counts(unknown: Node) -> None:
+    assert ha_switch(unknown, True) == HaSet(True, 1)
+
+
+def heard(mine: tuple[bool, int], theirs: tuple[bool, int]) -> list[object]:
+    """The events of a report of the peer; a value and its stamp each."""
+    node = replace(WELL, ha=mine[0], ha_stamp=mine[1])
+    report = replace(NORMAL, ha=theirs[0], ha_stamp=theirs[1])
+    return [
+        event if isinstance(event, HaSet) else type(event).__name__
+        for event in understand(node, report, beat=True)
+    ]
+
+
+def test_of_two_commands_at_once_off_wins_on_both_nodes() -> None:
+    """They were a mismatch: both nodes were Unknown for good, whatever was advised."""
+    assert heard((True, 3), (False, 3)) == [HaSet(False, 3), "PeerHeard"]
+    assert heard((False, 3), (True, 3)) == []
+
+
+def test_two_configurations_that_differ_do_not_match() -> None:
+    assert heard((True, 0), (False, 0)) == ["PeerMismatched"]
+    assert heard((False, 0), (True, 0)) == ["PeerMismatched"]
+
+
+def test_the_later_command_wins() -> None:
+    assert heard((False, 3), (True, 4)) == [HaSet(True, 4), "PeerHeard"]
+    assert heard((True, 4), (False, 3)) == []
+    assert heard((True, 4), (True, 3)) == ["PeerHeard"]
+
+
 def refused(what: str, node: Node, mismatch: Text | None = None) -> str:
     events: dict[str, Event] = {
         "failover": FailoverRequested(),
@@ -58,10 +126,6 @@ def refused(what: str, node: Node, mismatch: Text | None = None) -> str:
     needed = step(node, events[what]).refusal
     assert needed is not None
     return refusal_text(what, node, mismatch, needed, me="a", peer="b")
-
-
-OFF = Node(State.UNKNOWN, Reason.HA_NOT_ENABLED, ha=False, contact=HEARD, peer=NORMAL)
-WELL = Node(State.NORMAL, Reason.NORMAL, contact=HEARD, peer=NORMAL)
 
 
 @pytest.mark.parametrize("what", ["failover", "fallback", "recover"])

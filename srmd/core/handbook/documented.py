@@ -483,11 +483,13 @@ DOCUMENTED: Final[tuple[Row, ...]] = (
             "フェールオーバーは行われず、ユーザとサービスは現状のままです。",
         ),
         action=Text(
-            "1. If it is switched off and shall work: `srmd ha enable`.\n"
+            "1. If it is off on a node and shall be on: `srmd ha enable` on either node sets it on"
+            " both.\n"
             "2. Otherwise `srmd status` tells which setting does not match: correct it.\n"
             '3. Restart SRM on both nodes: `srmd service restart "Cisco Server Recovery'
             ' Manager"`.',
-            "1. 無効になっていて、有効にしたい場合は `srmd ha enable` を実行します。\n"
+            "1. いずれかのノードで無効になっていて、有効にしたい場合は、どちらかのノードで"
+            " `srmd ha enable` を実行します。両ノードで有効になります。\n"
             "2. それ以外の場合は、一致しない設定が `srmd status` に表示されるので、修正します。\n"
             "3. 両ノードで SRM を再起動します: "
             '`srmd service restart "Cisco Server Recovery Manager"`',

@@ -61,7 +61,7 @@ from srmd.lab.proof.pair import (
     Report,
     Side,
 )
-from srmd.node.commands import offers
+from srmd.node.commands import ha_switch, offers
 
 
 class Kind:
@@ -86,7 +86,8 @@ class Happening(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A command of an administrator: `failover`, `fallback` or `recover`."""
+    """A command of an administrator: `failover`, `fallback`, `recover`, `ha enable` or
+    `ha disable`."""
 
     at: int
     """The node that it names."""
@@ -96,6 +97,8 @@ class Asked(NamedTuple):
 Next = tuple[Happening, Pair]
 Step = tuple[str, Pair]
 """What happens, in words, and what comes of it."""
+
+HA_COMMANDS: Final = {"ha enable": True, "ha disable": False}
 
 SERVED: Final = (
     # layout -> (placed at a, placed at b), as bits: 1 the users of a, 2 those of b
@@ -532,14 +535,19 @@ class World:
             a, b = (dead, told) if at == 0 else (told, dead)
             leaves = self.happening("the node says that it goes down", at, Kind.FAULT)
             made.append((leaves, self.canon.pair(a, b, orderly=False, mismatched=pair.mismatched)))
-        verb = "high availability is switched " + ("off" if self.traits(at, side).ha else "on")
-        switched = self.happening(verb, at, Kind.FAULT)
-        made.append((switched, self.with_side(pair, at, self._switched(at, side), orderly=False)))
+        for enabled in (False, True):
+            verb = f"high availability is set {'on' if enabled else 'off'}"
+            after = self.ha_set(pair, at, enabled=enabled)
+            if after is not None:
+                made.append((self.happening(verb, at, Kind.FAULT), after))
 
-    def _switched(self, at: int, side: Side) -> Side:
-        enabled = self.traits(at, side).ha
-        told = self._told(at, side, self._numbers[at].ha[not enabled])
-        return told._replace(stamp=side.stamp + 1)
+    def ha_set(self, pair: Pair, at: int, *, enabled: bool) -> Pair | None:
+        """High availability is set on this node; None: it is so on both, as far as it knows."""
+        side = pair.sides[at]
+        if ha_switch(self.minds[at].nodes[side.mind], enabled) is None:
+            return None
+        told = self._told(at, side, self._numbers[at].ha[enabled])
+        return self.with_side(pair, at, told._replace(stamp=side.stamp + 1), orderly=False)
 
     def _hold(self, made: list[Next], pair: Pair, at: int, side: Side, other: Side) -> None:
         """What the node says now is held up in the network."""
@@ -628,6 +636,8 @@ class World:
     def asked_to(self, pair: Pair, asked: Asked) -> Step | None:
         """An administrator's command; None: it changes nothing."""
         at = asked.at
+        if asked.command in HA_COMMANDS:
+            return self._ha_asked(pair, at, enabled=HA_COMMANDS[asked.command])
         side, numbers = pair.sides[at], self._numbers[at]
         if side.up != RUNNING:
             return None
@@ -639,11 +649,12 @@ class World:
         told = self._told(at, side, number)
         return None if told == side else self._step(pair, at, f"is asked to {verb}", told)
 
-    def enabled(self, pair: Pair, at: int) -> Step | None:
-        side = pair.sides[at]
-        if side.up != RUNNING or self.traits(at, side).ha:
+    def _ha_asked(self, pair: Pair, at: int, *, enabled: bool) -> Step | None:
+        if pair.sides[at].up != RUNNING:
             return None
-        return self._step(pair, at, "high availability is switched on", self._switched(at, side))
+        after = self.ha_set(pair, at, enabled=enabled)
+        word = "on" if enabled else "off"
+        return None if after is None else (f"{'ab'[at]}: high availability is set {word}", after)
 
     def restarted(self, pair: Pair) -> Step:
         """SRM is restarted on both nodes."""

@@ -34,7 +34,7 @@ from srmd.core.states import (
     State,
 )
 from srmd.core.transitions import TABLE
-from srmd.node.commands import offers
+from srmd.node.commands import ha_switch, offers
 
 BELOW: Final = -1
 """How an `op` is written that is below the node's own: how far does not matter."""
@@ -275,10 +275,12 @@ def plain(node: Node) -> Node:
 
 def _plain_peer(node: Node, peer: Report) -> Report | None:
     """What is still read of a report after it was heard, by events that bring none."""
-    bare = Report(peer.state, Reason.NORMAL, 0)
+    bare = Report(peer.state, Reason.NORMAL, 0, ha=peer.ha)
     match node.state:
-        case State.UNKNOWN:
+        case State.UNKNOWN if node.reason is Reason.UNKNOWN or node.contact is not Contact.HEARD:
             return None  # only its `op`, which is kept apart
+        case State.UNKNOWN:
+            return replace(bare, state=State.UNKNOWN)  # whether both have it off
         case State.INITIALIZING if node.stage is Stage.BEGUN and node.contact is not Contact.HEARD:
             return None  # it hears a new one before it goes on
         case State.INITIALIZING | State.NORMAL:
@@ -445,7 +447,8 @@ def misshown(others: Iterable[Node], bare: Node) -> str | None:
 
 
 def _shown(node: Node) -> tuple[object, ...]:
-    return (serving(node), timers(node), _plain_report(node.report()), offers(node))
+    sets = [ha_switch(node, enabled) is None for enabled in (False, True)]
+    return (serving(node), timers(node), _plain_report(node.report()), offers(node), *sets)
 
 
 def _differing(other: Node) -> str:

@@ -58,6 +58,7 @@ class Property(Enum):
         "a command that is offered at rest while one node is deaf ends neither newly in failed mode"
         " nor in a circle nor with fewer homes served"
     )
+    L9 = "set on both nodes at once, high availability ends with one value, and row 1 is in reach"
     M1 = "what the search leaves out no rule reads: other values are answered alike"
 
 

@@ -12,12 +12,13 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final
 
 from srmd.core.handbook import Half
 from srmd.core.node import Policy
 from srmd.core.states import SplitBrain
-from srmd.lab.proof.happenings import Asked, Happening, Kind, World
+from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Happening, Kind, World
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import DEAF_RESTS, Broken, Judge, Property
 from srmd.lab.proof.ways import ROW_1, Ways
@@ -71,8 +72,8 @@ class Found:
     """The name of that way; None: it shows in the pair itself."""
     from_row_1: bool = True
     """It begins in row 1; otherwise with both nodes off, as they were never on."""
-    asked: Asked | None = None
-    """The command that is given where that way rests, and does harm."""
+    asked: tuple[Asked, ...] = ()
+    """The commands that are given where that way rests, and do harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ class Search:
         self._parents = array("l")
         self._by: list[Happening | None] = []
         self._told: set[tuple[Property, str]] = set()
+        self._rests: dict[Pair, int] = {}
+        """Where pairs rest that are left alone, each with the first pair that leads there."""
         self._deaf_rests: tuple[dict[Pair, int], dict[Pair, int]] = ({}, {})
         """Where pairs rest while one node is deaf, each with the first pair that leads there."""
 
@@ -210,9 +213,13 @@ class Search:
                 self._note(Broken(Property.S4, str(undeclared)), at)
             if self.judge.broken_steps:
                 self._note_steps(at)
+        for rest, at in self._rests.items():
+            self._set_at_once(rest, "alone", at)
+            self._note_steps(at)
         for deaf in (0, 1):
             for rest, at in self._deaf_rests[deaf].items():
                 self._ask(rest, deaf, at)
+                self._set_at_once(rest, f"deaf {'ab'[deaf]}", at)
                 self._note_steps(at)
 
     def _ask(self, rest: Pair, deaf: int, at: int) -> None:
@@ -228,7 +235,29 @@ class Search:
                 harm = "never rests" if end.round else self.judge.harm(rest, end.pair)
             if harm is not None:
                 told = f"in {self._shown(rest)}, {asked.command} {'ab'[asked.at]} {harm}"
-                self._note(Broken(Property.L8, told), at, f"deaf {'ab'[deaf]}", asked)
+                self._note(Broken(Property.L8, told), at, f"deaf {'ab'[deaf]}", (asked,))
+
+    def _set_at_once(self, rest: Pair, way: str, at: int) -> None:
+        """Set high availability on both nodes before either hears of the other's command.
+
+        Then both hear each other.
+        """
+        if rest.mismatched or any(side.up != RUNNING for side in rest.sides):
+            return
+        for commands in product(HA_COMMANDS, repeat=2):
+            asked = tuple(Asked(node, command) for node, command in enumerate(commands))
+            pair = rest
+            for one in asked:
+                step = self.world.asked_to(pair, one)
+                pair = pair if step is None else step[1]
+            self.judge.asked[Property.L9] += 1
+            told = f"in {self._shown(rest)}, {commands[0]} on a and {commands[1]} on b"
+            end = self.ways.alone.end(pair)
+            values = [self.world.traits(node, end.pair.sides[node]).ha for node in (0, 1)]
+            if end.round or values[0] is not values[1]:
+                self._note(Broken(Property.L9, f"{told} stay apart"), at, way, asked)
+            elif not self.ways.is_normal(self.ways.mended.end(pair).pair):
+                self._note(Broken(Property.L9, f"{told} lead to no row 1"), at, way, asked)
 
     def _follow_one(self, at: int, pair: Pair) -> None:
         ways, judge, asked = self.ways, self.judge, self.judge.asked
@@ -239,6 +268,7 @@ class Search:
         else:
             if max(end.takes_over) > 1:
                 self._note(Broken(Property.L5, f"{end.takes_over} times"), at, "alone")
+            self._rests.setdefault(end.pair, at)
             for broken in self._at_rest(end.pair):
                 self._note(broken, at, "alone")
         end = ways.mended.end(pair)
@@ -289,7 +319,7 @@ class Search:
         self.judge.broken_steps.clear()
 
     def _note(
-        self, broken: Broken, at: int, on_way: str | None = None, asked: Asked | None = None
+        self, broken: Broken, at: int, on_way: str | None = None, asked: tuple[Asked, ...] = ()
     ) -> None:
         result = self.result
         result.broken[broken.law] += 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from srmd.lab.proof.happenings import Happening, World
+from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Happening, World
 from srmd.lab.proof.pair import OFF, RUNNING, Pair
 from srmd.lab.proof.properties import Judge
 from srmd.lab.proof.search import Configuration, Found
@@ -124,11 +124,9 @@ class Story:
         if self.found.on_way in {"deaf a", "deaf b"}:
             at = self.found.on_way[-1]
             steps.append(_step([f"cut heartbeats {_other(at)}->{at}"]))
-        if self.found.asked is not None:
-            asked = self.found.asked
+        if self.found.asked:
             steps.append(f'[[step]]\nstays = {{}}\nfor = "{REST}"\n')
-            via = "via " if asked.command == "recover" else ""
-            steps.append(_step([f"{asked.command} {via}{'ab'[asked.at]}"]))
+            steps.append(_step([_verb(asked) for asked in self.found.asked]))
         return self._head(unsaid) + "\n".join(steps)
 
     def _head(self, unsaid: list[str]) -> str:
@@ -206,9 +204,9 @@ class Story:
                 return [f"fallback {me}"], False
             case "is asked to recover":
                 return [f"recover via {me}"], False
-            case "high availability is switched off":
+            case "high availability is set off":
                 return [f"disable ha via {me}"], False
-            case "high availability is switched on":
+            case "high availability is set on":
                 return [f"enable ha via {me}"], False
             case (
                 "the services' order fails"
@@ -231,6 +229,13 @@ def _step(does: list[str], expects: dict[str, str] | None = None) -> str:
         wanted = ", ".join(f"{node} = {json.dumps(half)}" for node, half in expects.items())
         lines.append(f"expect = {{ {wanted} }}")
     return "\n".join(lines) + "\n"
+
+
+def _verb(asked: Asked) -> str:
+    node = "ab"[asked.at]
+    if asked.command in HA_COMMANDS:
+        return f"{asked.command.removeprefix('ha ')} ha via {node}"
+    return f"{asked.command} {'via ' if asked.command == 'recover' else ''}{node}"
 
 
 def _other(node: str) -> str:

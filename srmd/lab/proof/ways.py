@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from srmd.core.handbook import find
 from srmd.core.states import Contact, Reason, State
-from srmd.lab.proof.happenings import Asked, Step, World
+from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Step, World
 from srmd.lab.proof.pair import RUNNING, SOUND, Pair
 
 STEPS_MAX: Final = 400
@@ -103,16 +103,23 @@ class Ways:
         }
         return ways[name]
 
-    def walk(self, name: str, pair: Pair, asked: Asked | None = None) -> Iterator[Step]:
-        """The steps of the way from here; at rest the command is given, and the way goes on."""
+    def walk(self, name: str, pair: Pair, asked: tuple[Asked, ...] = ()) -> Iterator[Step]:
+        """The steps of the way from here; at rest commands are given, and the way goes on.
+
+        After commands about high availability both nodes hear each other.
+        """
         way = self.named(name)
         for step in way.walk(pair):
             yield step
             pair = step[1]
-        given = None if asked is None else self.world.asked_to(pair, asked)
-        if given is not None:
-            yield given
-            yield from way.walk(given[1])
+        for one in asked:
+            given = self.world.asked_to(pair, one)
+            if given is not None:
+                yield given
+                pair = given[1]
+        if asked:
+            after = self.alone if asked[0].command in HA_COMMANDS else way
+            yield from after.walk(pair)
 
     # ------------------------------------------------------------------ what happens by itself
 
@@ -206,7 +213,7 @@ class Ways:
             elif command == "recover":
                 steps = [self.world.asked_to(pair, Asked(at, "recover")) for at in (0, 1)]
             elif command == "ha enable":
-                steps = [self.world.enabled(pair, at) for at in (0, 1)]
+                steps = [self.world.asked_to(pair, Asked(at, command)) for at in (0, 1)]
             elif command.startswith('service restart "Cisco Server Recovery Manager"'):
                 steps = [self.world.restarted(pair)]
             else:

@@ -460,7 +460,10 @@ class ServerBoot:
         return (yield from self._hand_on(action, node))
 
     def set_ha(self, *, enabled: bool) -> Work[int]:
-        switch = ha_switch(self._running().node, enabled)
+        machine = self._running().node
+        switch = ha_switch(machine, enabled)
+        if switch is None:
+            return machine.op
         return (yield from self._ask(switch, f"ha {'enable' if enabled else 'disable'}"))
 
     def _ask(self, request: Event, what: str) -> Work[int]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from srmd.core import transitions
-from srmd.core.events import Report
+from srmd.core.contact import understand
+from srmd.core.events import Event, PeerMismatched, Report
 from srmd.core.machine import Step
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, Start, State
+from srmd.lab.proof import happenings
 from srmd.lab.proof.__main__ import main
 from srmd.lab.proof.pair import RUNNING, Pair
 from srmd.lab.proof.properties import Property
@@ -97,6 +99,25 @@ def test_a_fallback_that_is_offered_beside_a_deaf_backup_is_noticed(
         "b: the wait is over",
     )
     assert 'do = "fallback b"' in story.scenario()
+
+
+def test_values_of_high_availability_that_stay_apart_are_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Equal stamps with other values were a mismatch, and no advice led out of it."""
+
+    def with_a_mismatch(node: Node, report: Report, *, beat: bool) -> tuple[Event, ...]:
+        if report.ha is not node.ha and report.ha_stamp == node.ha_stamp:
+            return (PeerMismatched("high availability"),)
+        return understand(node, report, beat=beat)
+
+    monkeypatch.setattr(happenings, "understand", with_a_mismatch)
+    result = Search(CONFIGURATIONS[0], SMALL).run()
+    assert result.broken[Property.L9] > 0
+    found = next(found for found in result.found if found.law is Property.L9)
+    story = Story(CONFIGURATIONS[0], 0, found)
+    assert story.doubt is None
+    assert 'do = ["enable ha via a", "disable ha via b"]' in story.scenario()
 
 
 def test_a_counterexample_is_the_shortest_and_a_scenario(
