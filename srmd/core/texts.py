@@ -285,10 +285,10 @@ MISMATCHES: Final[dict[str, Text]] = {
         "高可用性が一方のノードでのみ有効です",
     ),
     "no_digest": Text(
-        "no digest, and auth.mode is require here: set it to accept here, "
-        "or to accept or require at the sender",
+        "no digest, and auth.mode is require here: set it to require at the sender, "
+        "with the same keys",
         "ダイジェストがなく、このノードの auth.mode は require です。"
-        "このノードで accept にするか、送信元で accept または require にしてください",
+        "送信元でも同じ鍵で require にしてください",
     ),
     "unknown_key": Text(
         "key id {key} is not among auth.keys ({known})",

@@ -72,12 +72,12 @@ from srmd.daemon.tls import Tls
 from srmd.daemon.upkeep import Backoff, kept_up
 from srmd.log import Journal, Log
 from srmd.node.calling import (
-    MALFORMED,
-    NOT_RUNNING,
     OPERATIONS_REMEMBERED,
     Answer,
     Request,
     answer_of,
+    malformed,
+    not_running,
     rejection_of,
     verified,
 )
@@ -953,9 +953,9 @@ class ServerNode:
     async def control(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         keyring = self.config.auth.keyring()
         srm = self.srm
-        if srm is None:
-            return NOT_RUNNING
         request = Request(path, headers, body)
+        if srm is None:
+            return not_running(request, keyring, node=self.config.node.id)
         try:
             came = verified(request, self.config, keyring, srm.control_mark)
             srm.control_mark = came.mark
@@ -963,10 +963,10 @@ class ServerNode:
             answer = await self._answer_once(srm, message)
         except Rejected as error:
             self._reject_control(error.trigger.value, error.detail)
-            return rejection_of(error)
+            return rejection_of(error, request, keyring)
         except MalformedMessage as error:
             self._reject_control(Trigger.MALFORMED.value, str(error))
-            return MALFORMED
+            return malformed(request, keyring)
         return answer_of(answer, request, keyring)
 
     def refuse_certificate(self, detail: str) -> None:

@@ -22,7 +22,7 @@ from srmd.daemon.database import Database
 from srmd.daemon.tls import Tls
 from srmd.http_failures import in_words
 from srmd.node.agreement import Agreement
-from srmd.node.calling import Answer, believed, request_of
+from srmd.node.calling import Answer, PeerRefused, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
     PAGES_MAX,
@@ -260,7 +260,7 @@ class Peer:
             why = in_words(error)
             self._note(False, why)
             raise CallFailed(why) from error
-        except (Rejected, MalformedMessage) as error:
+        except (PeerRefused, Rejected, MalformedMessage) as error:
             self._note(False, str(error))
             raise CallFailed(str(error)) from error
         self._note(True, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from srmd.wire.rejected import Rejected, Trigger
 from srmd.wire.replay import Mark
 from srmd.wire.signing import (
     Verified,
+    is_authentic,
     request_digest,
     sign_request,
     sign_response,
@@ -50,8 +52,12 @@ class Answer:
     body: bytes
 
 
-NOT_RUNNING = Answer(503, {}, b'{"error": "SRM does not run on this node"}')
-MALFORMED = Answer(400, {}, b'{"error": "malformed control message"}')
+REASON_CHARS_MAX = 300
+"""So much of the peer's reason is shown."""
+
+
+class PeerRefused(Exception):
+    """The peer answered that it does not take the call; the message says what is known of why."""
 
 
 def path_of(message: Message) -> str:
@@ -118,17 +124,66 @@ def answer_of(message: Message, request: Request, keyring: Keyring) -> Answer:
     return Answer(200, sign_response(keyring, request_digest=digest, status=200, body=body), body)
 
 
-def rejection_of(error: Rejected) -> Answer:
-    return Answer(403, {}, f'{{"error": "rejected: {error.trigger.value}"}}'.encode())
+def not_running(request: Request, keyring: Keyring, *, node: str) -> Answer:
+    """SRM does not run: the node starts, goes down, or SRM was stopped."""
+    why = f"SRM does not run on {node}: the node starts or goes down, or SRM is stopped"
+    return _failure(503, why, request, keyring)
+
+
+def malformed(request: Request, keyring: Keyring) -> Answer:
+    return _failure(400, "malformed control message", request, keyring)
+
+
+def rejection_of(error: Rejected, request: Request, keyring: Keyring) -> Answer:
+    """Who proved to have our key is told what does not match; a stranger only the word for it."""
+    authentic = _is_authentic(request, keyring)
+    return _failure(403, str(error) if authentic else error.trigger.value, request, keyring)
+
+
+def _failure(status: int, why: str, request: Request, keyring: Keyring) -> Answer:
+    """An answer that nothing is done: signed, if the asker is authentic."""
+    body = json.dumps({"error": why}).encode()
+    headers: Mapping[str, str] = {}
+    if _is_authentic(request, keyring):
+        digest = request_digest(request.headers)
+        headers = sign_response(keyring, request_digest=digest, status=status, body=body)
+    return Answer(status, headers, body)
+
+
+def _is_authentic(request: Request, keyring: Keyring) -> bool:
+    return is_authentic(
+        keyring, request.headers, method=METHOD, path=request.path, body=request.body
+    )
 
 
 def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
-    """What the peer says.  Raises Rejected and MalformedMessage."""
-    proved = verify_response(
-        keyring,
-        answer.headers,
-        request_digest=request_digest(request.headers),
-        status=answer.status,
-        body=answer.body,
-    )
+    """What the peer says.  Raises PeerRefused, Rejected and MalformedMessage."""
+    try:
+        proved = verify_response(
+            keyring,
+            answer.headers,
+            request_digest=request_digest(request.headers),
+            status=answer.status,
+            body=answer.body,
+        )
+    except Rejected as error:
+        if answer.status == 200 or error.trigger is not Trigger.NO_DIGEST:
+            raise
+        # Whoever answers need not be our peer: the reason that is given proves nothing.
+        raise PeerRefused(
+            f"HTTP status {answer.status} without a signature: the node there does not accept our"
+            " key or our request, or another server answers; its log tells why (control.rejected)"
+        ) from error
+    if answer.status != 200:
+        raise PeerRefused(f"HTTP status {answer.status}: {_reason(answer.body)}")
     return decode_message(answer.body, proved=proved)
+
+
+def _reason(body: bytes) -> str:
+    """What a signed refusal says, in one bounded line."""
+    try:
+        said = json.loads(body)
+        text = said["error"]
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"
+    return " ".join(str(text).split())[:REASON_CHARS_MAX]

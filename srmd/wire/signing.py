@@ -136,6 +136,23 @@ def verify_request(
     return Verified(request.sender, mark, proved)
 
 
+def is_authentic(
+    keyring: Keyring, headers: Mapping[str, str], *, method: str, path: str, body: bytes
+) -> bool:
+    """The request has a digest that fits one of our keys, whatever else is wrong with it.
+
+    Such an asker may be told in a signed answer what that is.
+    """
+    try:
+        ours = _ours(headers)
+        _read_identity(ours)
+    except Rejected:
+        return False
+    if DIGEST not in ours or len(body) > MAX_BODY_BYTES:
+        return False
+    return _is_authentic(keyring, ours, _request_message(ours, method=method, path=path, body=body))
+
+
 def request_digest(headers: Mapping[str, str]) -> str:
     """The digest to which the response is bound; "" for a request that has none."""
     return _ours(headers).get(DIGEST, "")

@@ -13,7 +13,7 @@ from srmd.lab.simulated.database import Database
 from srmd.lab.simulated.flows import Flow, Outcome, TimeLimit, Work, WorkFailed
 from srmd.lab.simulated.moments import Life
 from srmd.node.agreement import Agreement
-from srmd.node.calling import Answer, Request, believed, request_of
+from srmd.node.calling import Answer, PeerRefused, Request, believed, request_of
 from srmd.node.replication import (
     PAGE_ROWS,
     PAGES_MAX,
@@ -202,7 +202,7 @@ class Calls:
         try:
             answer = yield asked
             decoded = believed(answer, request, self._keyring)
-        except (WorkFailed, Rejected, MalformedMessage) as error:
+        except (WorkFailed, PeerRefused, Rejected, MalformedMessage) as error:
             self.reachable = False
             raise CallFailed(str(error)) from error
         else:

@@ -34,12 +34,12 @@ from srmd.lab.simulated.network import Broken
 from srmd.lab.simulated.services import Service, ServiceCosts, Services
 from srmd.lab.simulated.srm import Srm
 from srmd.node.calling import (
-    MALFORMED,
-    NOT_RUNNING,
     OPERATIONS_REMEMBERED,
     Answer,
     Request,
     answer_of,
+    malformed,
+    not_running,
     rejection_of,
     verified,
 )
@@ -600,16 +600,16 @@ class ServerBoot:
     def control(self, request: Request) -> Work[Answer]:
         srm, keyring = self.srm, self.config.auth.keyring()
         if srm is None:
-            return NOT_RUNNING
+            return not_running(request, keyring, node=self.config.node.id)
         try:
             came = verified(request, self.config, keyring, srm.control_mark)
             srm.control_mark = came.mark
             message = messages.decode_message(request.body, proved=came.proved)
             answer = yield from self._answer_once(srm, message)
         except Rejected as error:
-            return rejection_of(error)
+            return rejection_of(error, request, keyring)
         except MalformedMessage:
-            return MALFORMED
+            return malformed(request, keyring)
         return answer_of(answer, request, keyring)
 
     def _answer_once(self, srm: Srm, message: messages.Message) -> Work[messages.Message]:
