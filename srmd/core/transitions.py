@@ -537,20 +537,13 @@ def answer_as_backup(node: Node, event: PeerHeard) -> Step:
             return answer_rival(node, peer)
         case State.FAILED_MODE:
             return join_failure(node, peer)
-        case State.IDLE | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN:
+        case State.IDLE | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN | State.INITIALIZING:
             unasked = node.cause in TAKEN_UNASKED or peer.reason in HAS_YIELDED
             resumed = node.reason is Reason.INITIALIZATION and node.contact_before is Contact.NEVER
             if resumed or (unasked and peer.op > node.op):
                 return hold_users_again(node)
             return keep_or_hand_over(node)
-        case (
-            State.INITIALIZING
-            | State.NORMAL
-            | State.FAILING_OVER
-            | State.FALLING_BACK
-            | State.UNKNOWN
-            | State.DOWN
-        ):
+        case State.NORMAL | State.FAILING_OVER | State.FALLING_BACK | State.UNKNOWN | State.DOWN:
             return keep_or_hand_over(node)
 
 

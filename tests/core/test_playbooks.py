@@ -831,6 +831,18 @@ def test_r9_a_backup_holds_its_users_again_when_the_peer_had_them_and_yielded(
     play(S.BACKUP, R.CRITICAL_SERVICE_DOWN).see(hears(state, reason, op=9), do=[])
 
 
+def test_r9_a_backup_holds_its_users_again_beside_a_peer_that_starts_after_it() -> None:
+    """Found by `srmd sim` (seed 500056): after a one-way loss the peer had sent everybody home
+    unheard, and rebooted.  Its placement came with its first heartbeat, and the backup served half
+    of the users until the peer had found its role."""
+    story = play(S.BACKUP, R.PEER_DOWN_DURING_INITIALIZATION, contact=Contact.SILENT)
+    peer = hears(S.INITIALIZING, R.INITIALIZATION, op=11)
+    story.see(peer, do=[HERE])
+    assert story.node.op == 12
+    story.see(peer, do=[])
+    story.see(hears(S.INITIALIZING, R.INITIALIZATION, op=9), do=[])
+
+
 def test_r9_a_backup_that_holds_its_users_again_keeps_its_cause() -> None:
     story = play(S.BACKUP, R.INITIALIZATION, cause=R.PEER_DOWN, contact=Contact.SILENT)
     story.see(hears(S.FAILED_OVER, op=11), do=[HERE])
