@@ -275,6 +275,12 @@ EVENTS: dict[str, EventInfo] = {
     ),
     "users.imported": EventInfo("Users were imported into the database."),
     "users.moved": EventInfo("The users live where the operation wanted them."),
+    "users.placed_again": EventInfo(
+        "The database was replaced while this node serves the users of both: they are placed here"
+        " again.",
+        "If nobody put a copy there, find out who changed node.state_dir.",
+        "warning",
+    ),
     "users.replicated": EventInfo("Changes to users came from the peer."),
     "users.replication_failed": EventInfo(
         "Users or placements could not be exchanged with the peer; it is tried again.",

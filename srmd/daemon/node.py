@@ -452,7 +452,7 @@ class ServerNode:
 
     def _picture_changed(self) -> None:
         if self.srm is not None:
-            self.srm.peer.users_changed()
+            self.srm.picture_changed()
 
     # ------------------------------------------------------------ SRM
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from srmd.config import Config
@@ -35,7 +36,15 @@ from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, relogin_of, summary_of
 from srmd.node.timing import timer_s
-from srmd.node.users import homes_after, moved_count, place, served_count
+from srmd.node.users import (
+    PLACED_AGAIN_PAUSE_S,
+    displaced,
+    homes_after,
+    moved_count,
+    place,
+    served_count,
+)
+from srmd.store.database import UserDatabaseError
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary
 from srmd.wire.rejected import Rejected
@@ -119,6 +128,9 @@ class Srm(Events):
         self._leaving = False
         self._closed = False
         self._saving: asyncio.Task[None] | None = None
+        self._placing: asyncio.Task[None] | None = None
+        self._newest_placement = host.database.picture.placement_op
+        """Operation number of the newest placement that was seen."""
         self.peer_since: str | None = None
         self._peer_op = -1
         self._recorder = Recorder(host.journal, config, memory, node)
@@ -145,6 +157,8 @@ class Srm(Events):
         self._health_alarm.close()
         if self._saving is not None:
             self._saving.cancel()
+        if self._placing is not None:
+            self._placing.cancel()
 
     def memory_now(self) -> NodeMemory:
         """What is to be remembered of this run when it stops in good order."""
@@ -414,6 +428,33 @@ class Srm(Events):
         if moved:  # at each start they are ordered home, and are there
             self.log.info("users.moved", op=order.op, to=order.to.value, moved_count=moved)
         self.peer.placement_changed()
+
+    def picture_changed(self) -> None:
+        """The database holds something else than before."""
+        self._newest_placement = max(
+            self._newest_placement, self.host.database.picture.placement_op
+        )
+        placing = self._placing is not None and not self._placing.done()
+        if self._displaced() is not None and not placing and not self._closed:
+            self._placing = asyncio.create_task(self._place_again(), name="place users again")
+        self.peer.users_changed()
+
+    def _displaced(self) -> dict[str, str] | None:
+        me, peer = self.config.node.id, self.config.peer.id
+        picture = self.host.database.picture
+        return displaced(self.spoken, picture, self._newest_placement, me=me, peer=peer)
+
+    async def _place_again(self) -> None:
+        """The database was replaced under a backup: it serves the users as before."""
+        while (homes := self._displaced()) is not None:
+            op, by = self.spoken.op, self.config.node.id
+            try:
+                await self.host.database.use(partial(place, homes=homes, op=op, by=by))
+            except UserDatabaseError:
+                await asyncio.sleep(PLACED_AGAIN_PAUSE_S)
+            else:
+                self.log.warning("users.placed_again", op=op)
+                self.peer.placement_changed()
 
     async def _move(self, homes: dict[str, str], op: int, moved_count: int) -> None:
         rate_per_s, by = self.config.users.move_rate_per_s, self.config.node.id

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from srmd.core.effects import MoveUsers
 from srmd.core.node import Node, Serving, serving
-from srmd.core.states import Destination
+from srmd.core.states import Destination, State
 from srmd.store.database import EMPTY, Content, Counts, LowerOp, Placement, UserDatabase
 
 
@@ -77,6 +78,25 @@ def place(database: UserDatabase, homes: dict[str, str], op: int, by: str) -> No
         placed = {row.home: row.serving for row in database.placements()}
         if any(placed.get(home, home) != serving for home, serving in homes.items()):
             raise
+
+
+PLACED_AGAIN_PAUSE_S: Final = 1.0
+"""Between two tries to place users again."""
+
+
+def displaced(
+    node: Node, picture: Picture, newest_op: int, *, me: str, peer: str
+) -> dict[str, str] | None:
+    """Who has to serve the users, if the database of a backup has lost their placement.
+
+    A database that was replaced by an older copy, or by a new one, places the users where they were
+    before, and a backup would serve its own only.  `newest_op` is of the newest placement that this
+    run of SRM has seen.  None: nothing is lost, or the node is no backup, and the peer's placement
+    or the next order decides.
+    """
+    if node.state is not State.BACKUP or not picture.is_known:
+        return None
+    return {me: me, peer: me} if picture.placement_op < newest_op else None
 
 
 def served_count(node: Node, me: str, picture: Picture, *, well: bool) -> int:

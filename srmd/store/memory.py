@@ -60,8 +60,8 @@ class MemoryUserDatabase:
         self._db_id = db_id
 
     def put_back(self, copy: MemoryUserDatabase) -> None:
-        """All that it holds is replaced, under whoever has it open."""
-        self.__dict__.update(copy.__dict__)
+        """All that it holds is replaced, under a node that has it open; faults by command stay."""
+        self.__dict__.update(copy.__dict__ | {"_injected": self._injected, "_closed": self._closed})
 
     def check(self) -> None:
         self._guard()

@@ -354,7 +354,7 @@ class ServerBoot:
 
     def _picture_changed(self) -> None:
         if self.srm is not None:
-            self.srm.calls.users_changed()
+            self.srm.picture_changed()
         self._world.changed()
 
     # ------------------------------------------------------------ SRM

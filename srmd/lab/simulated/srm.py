@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
 from srmd.config import Config
@@ -41,7 +42,15 @@ from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, summary_of
 from srmd.node.timing import TIMER_LATE_S, timer_s
-from srmd.node.users import homes_after, moved_count, place, served_count
+from srmd.node.users import (
+    PLACED_AGAIN_PAUSE_S,
+    displaced,
+    homes_after,
+    moved_count,
+    place,
+    served_count,
+)
+from srmd.store.database import UserDatabaseError
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, encode
 
@@ -126,6 +135,8 @@ class Srm:
         self._deciding = False
         self._asked: dict[int, Outcome[Step]] = {}
         """Requests that wait for a decision."""
+        self._placing = False
+        self._newest_placement = host.database.picture.placement_op
         self._services_ordered = 0
         """Orders to start or stop services that are under way."""
         self._timers: dict[Timer, Alarm] = {}
@@ -430,6 +441,32 @@ class Srm:
         by = config.node.id
         self.host.database.use(lambda database: place(database, homes, order.op, by))
         self.calls.placement_changed()
+
+    def picture_changed(self) -> None:
+        """The database holds something else than before."""
+        placed_op = self.host.database.picture.placement_op
+        self._newest_placement = max(self._newest_placement, placed_op)
+        if self._displaced() is not None and not self._placing and self.life.alive:
+            self._placing = True
+            Flow(self.life, self._place_again())
+        self.calls.users_changed()
+
+    def _displaced(self) -> dict[str, str] | None:
+        me, peer = self.config.node.id, self.config.peer.id
+        picture = self.host.database.picture
+        return displaced(self.spoken, picture, self._newest_placement, me=me, peer=peer)
+
+    def _place_again(self) -> Work[None]:
+        yield 0.0  # not within the use of the database that has shown it
+        while (homes := self._displaced()) is not None:
+            op, by = self.spoken.op, self.config.node.id
+            try:
+                self.host.database.use(partial(place, homes=homes, op=op, by=by))
+            except UserDatabaseError:
+                yield PLACED_AGAIN_PAUSE_S
+            else:
+                self.calls.placement_changed()
+        self._placing = False
 
     # ------------------------------------------------------------ health and memory
 

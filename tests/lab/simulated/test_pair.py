@@ -334,3 +334,41 @@ def test_a_service_is_named_in_any_capitals_and_by_a_beginning() -> None:
     told.do("unblock service 'a cisco db' on a")
     with pytest.raises(VerbRefused, match="could be Cisco SIP Proxy or Cisco Server Recovery Mana"):
         told.do("kill service Cisco S on a")
+
+
+@pytest.mark.parametrize("alone", ["kill node a", "cut control"])
+def test_a_backup_whose_database_is_set_back_serves_the_users_of_both_on(alone: str) -> None:
+    """The older copy places the users at home: b served its own only, until the next contact."""
+    told = Told()
+    told.do("add 100 users")
+    told.run_s(TIMEOUT_S)
+    told.do("copy database of b")
+    told.do("failover a")
+    told.until(lambda: told.state(B) is State.BACKUP)
+    told.run_s(TIMEOUT_S)
+    told.do(alone)
+    told.do("restore database of b")
+    told.run_s(TIMEOUT_S)
+    view = told.pair.look().views[B]
+    assert view is not None
+    assert (told.state(B), view.served) == (State.BACKUP, 100)
+
+
+def test_users_are_placed_again_when_moves_work_again() -> None:
+    told = Told()
+    told.do("add 100 users")
+    told.run_s(TIMEOUT_S)
+    told.do("copy database of b")
+    told.do("kill node a")
+    told.until(lambda: told.state(B) is State.BACKUP)
+    told.do("fail moves on b")
+    told.do("restore database of b")
+    told.run_s(INTERVAL_S)
+    view = told.pair.look().views[B]
+    assert view is not None
+    assert view.served == 50
+    told.do("repair moves on b")
+    told.run_s(INTERVAL_S)
+    view = told.pair.look().views[B]
+    assert view is not None
+    assert view.served == 100
