@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from srmd.daemon import upkeep
+from srmd.daemon.main import _refuse_log
 from srmd.daemon.saving import Saving
+from srmd.log import LogError
 from srmd.node.memory import Boot, wake
 from srmd.store import disk, nodestate
 from srmd.store.disk import DiskFault
@@ -116,3 +118,15 @@ def test_what_a_disk_refuses_has_words(number: int, fault: DiskFault | None) -> 
     assert "Errno" not in disk.in_words(error)
     assert disk.WORDS.keys() == disk.WAYS_OUT.keys() == set(DiskFault)
     assert disk.fault_of(TimeoutError()) is DiskFault.SLOW
+
+
+@pytest.mark.parametrize(
+    "number,code", [(errno.ENOSPC, 14), (errno.EDQUOT, 14), (errno.EACCES, 10), (errno.EISDIR, 10)]
+)
+def test_a_log_without_room_is_tried_again_and_a_wrong_name_is_not(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = LogError("log.file: /var/log/a.log: why; name a file that can be written")
+    error.__cause__ = OSError(number, os.strerror(number))
+    assert _refuse_log(error) == code
+    assert "log.file: /var/log/a.log" in capsys.readouterr().err
