@@ -34,6 +34,8 @@ STALLED_S = 1.0
 """A connection that has begun no request for so long gives way to a newcomer of its own source."""
 HANDSHAKE_S = 5.0
 """How long a TLS handshake may take."""
+HANDSHAKES_BEGUN_AT_ONCE = 4
+"""In one pass of the loop: each costs it some milliseconds, and a flood must delay no heartbeat."""
 GOODBYE_S = 2.0
 """How long the other side may take to agree that an encrypted connection ends."""
 IPV6_HOST_BITS = 64
@@ -120,6 +122,7 @@ class Door:
         self._inside: dict[str, set[Visit]] = {}
         """By source; no source is without a visit."""
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._beginning = asyncio.Semaphore(HANDSHAKES_BEGUN_AT_ONCE)
         self._closed = False
 
     def __call__(self) -> asyncio.Protocol:
@@ -192,6 +195,8 @@ class Door:
         protocol = self._enter(visit)
         transport = visit.transport
         try:
+            async with self._beginning:
+                await asyncio.sleep(0)  # the others of the loop have their turn
             encrypted = await asyncio.get_running_loop().start_tls(
                 transport,
                 protocol,
@@ -204,6 +209,8 @@ class Door:
             visit.left()
             transport.abort()
             self._on_refused(visit.source, _why(failed))
+            # Its frames hold it and 256 KiB of buffers: that is not to wait for the collector.
+            failed.__traceback__ = None
             return
         except BaseException:
             visit.left()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import select
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from srmd import tls
 from srmd.daemon import http
-from srmd.daemon.door import source_of
+from srmd.daemon.door import HANDSHAKES_BEGUN_AT_ONCE, source_of
 from srmd.daemon.http import Listener, make_app, serve
 from tests.daemon.api import WITHIN_S, running
 from tests.daemon.fake_facade import FakeFacade
@@ -233,6 +236,50 @@ async def test_plain_http_at_a_port_with_tls_is_refused_and_told(tmp_path: Path)
         await closed(reader)
         writer.close()
         assert refused == ["http request"]
+
+
+async def test_a_failed_handshake_leaves_no_memory_to_the_collector(tmp_path: Path) -> None:
+    """Each held 256 KiB until a collection: strangers that sent no TLS took 300 MB of a node."""
+    async with encrypted(tmp_path) as (listener, refused):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                writer.write(b"no handshake at all")
+                await closed(reader)
+                writer.close()
+            await until(lambda: len(refused) == 20)
+            await until(lambda: not any(isinstance(it, SSLProtocol) for it in gc.get_objects()))
+        finally:
+            gc.enable()
+
+
+async def test_handshakes_begin_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of them in one pass of the loop held the heartbeats up, and the peer took over."""
+    loop = asyncio.get_running_loop()
+    passes: Counter[int] = Counter()
+    passed = 0
+
+    def count() -> None:
+        nonlocal passed
+        passed += 1
+        loop.call_soon(count)
+
+    async def start_tls(*_: object, **__: object) -> None:
+        passes[passed] += 1
+        raise ConnectionResetError
+
+    monkeypatch.setattr(loop, "start_tls", start_tls)
+    async with encrypted(tmp_path, per_source_max=60) as (listener, _):
+        connections = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(50)]
+        loop.call_soon(count)
+        await until(lambda: passes.total() == 50)
+        assert max(passes.values()) <= HANDSHAKES_BEGUN_AT_ONCE
+        for connection in connections:
+            connection.close()
 
 
 async def test_closing_ends_handshakes(tmp_path: Path) -> None:
