@@ -56,6 +56,8 @@ def _code(words: Sequence[str]) -> int:
         if not streams.is_broken():  # otherwise it may be made of that
             complain(f"srmd: {failure}")
         return failure.code
+    except streams.ReaderGone:
+        return Exit.BROKEN_PIPE
     except KeyboardInterrupt:
         print(file=sys.stderr)  # The terminal has just printed ^C.
         return Exit.INTERRUPTED

@@ -14,16 +14,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from srmd.cli.exits import Exit
+from srmd.cli.streams import ReaderGone
 
 STDOUT_FD = 1
 READER_GONE = signal.SIGURG
 """Ours for that: nobody sends it, and it is harmless where it has no handler."""
 LOOK_S = 0.5
 """How often it is seen whether the command has ended, while the reader is there."""
-
-
-class ReaderGone(KeyboardInterrupt):
-    """Nobody reads our output any more."""
 
 
 def until_reader_goes(work: Callable[[], int]) -> int:
@@ -42,8 +39,8 @@ def until_reader_goes(work: Callable[[], int]) -> int:
     watch = threading.Thread(
         target=_watch, args=(gone, ended, main_thread), name="reader", daemon=True
     )
-    watch.start()
     try:
+        watch.start()
         code = work()
     except (KeyboardInterrupt, BrokenPipeError):
         if not gone.is_set():

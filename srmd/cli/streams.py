@@ -56,6 +56,10 @@ class _Lossy(io.TextIOWrapper):
             super().flush()
 
 
+class ReaderGone(KeyboardInterrupt):
+    """Nobody reads our output any more."""
+
+
 def begin() -> None:
     """Make the standard streams such that a command can use them.
 
