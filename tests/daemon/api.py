@@ -98,17 +98,18 @@ class Api:
         check(method, path, got)
         return got
 
-    async def head_only(self, route: Route, host: str) -> tuple[int, bytes]:
+    async def head_only(self, route: Route, host: str, *lines: str) -> tuple[int, bytes]:
         """Status and body of a HEAD, as they come over the connection until its end."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         try:
-            asked = f"HEAD {example_path(route)} HTTP/1.1\r\nHost: {host}\r\nConnection: close"
-            writer.write(f"{asked}\r\n\r\n".encode())
+            asked = f"HEAD {example_path(route)} HTTP/1.1"
+            head = "\r\n".join([asked, f"Host: {host}", "Connection: close", *lines, "", ""])
+            writer.write(head.encode())
             async with asyncio.timeout(WITHIN_S):
-                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                got, _, body = (await reader.read()).partition(b"\r\n\r\n")
         finally:
             writer.close()
-        return int(head.split()[1]), body
+        return int(got.split()[1]), body
 
     async def head(self, route: Route, *lines: str) -> Got:
         """The answer to a good request that never sends its body."""

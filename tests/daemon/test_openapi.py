@@ -93,7 +93,9 @@ async def test_head_has_the_status_of_get_and_no_body(route: Route, status: str)
             api.facade.served_here = 1
         if status == "500":
             api.facade.crash = KeyError("a bug")
-        found, body = await api.head_only(route, "evil.example" if status == "403" else "localhost")
+        meant = (f"{NODE_HEADER}: another/node",) if status == "421" else ()
+        host = "evil.example" if status == "403" else "localhost"
+        found, body = await api.head_only(route, host, *meant)
     assert found == int(status)
     assert full or body == b""
 
