@@ -113,6 +113,8 @@ def _attributes(kind: type[Toxic]) -> list[dataclasses.Field[Any]]:
 
 def _number(name: str, value: object, *, whole: bool) -> Number:
     """The number, if Toxiproxy's decoder would take it: 100.0 and 1e3 are no whole numbers."""
+    if isinstance(value, float) and math.isinf(value):  # as 1e400 is read
+        raise BadAttribute(f"{name}: the number is too large")
     if whole:
         if type(value) is int and -_INT64_MAX <= value <= _INT64_MAX:
             return value

@@ -428,6 +428,7 @@ def test_attributes_are_taken_and_shown_under_the_names_of_the_api(kind: type[To
         (Latency(), {"latancy": 1}, "latency: 'latancy' is not an attribute; did you mean latency"),
         (PacketLoss(), {"loss_rate": 1.5}, "packet_loss.loss_rate: 1.5 is not in 0 to 1"),
         (PacketLoss(), {"loss_rate": 10**400}, "loss_rate: a very long number is not a number"),
+        (Latency(), {"latency": 1e400}, "latency: the number is too large"),
         (Reorder(), {"gap": 0}, "gap and delay are both 0"),
         (Flap(), {"down": 0}, "up and down must be greater than 0"),
         (Hold(), {"latency": 1}, "it has: none"),
