@@ -415,9 +415,12 @@ async def test_a_hung_service_is_killed_and_counts_as_down(make: Make) -> None:
 
 
 async def test_a_frozen_command_fails_its_health_command_and_is_killed(make: Make) -> None:
-    limits = Limits(start_s=15, stop_s=10, health_interval_s=0.3, health_s=0.6)
+    limits = Limits(start_s=60, stop_s=10, health_interval_s=4, health_s=8)
     ticking = py("import os, time\nwhile True: os.close(os.open('tick', 65)); time.sleep(0.02)")
-    check = py("import os, time; os.unlink('tick'); time.sleep(0.1); os.stat('tick')")
+    check = py(
+        "import os, time; os.unlink('tick')\n"  # until the service makes it again
+        "while not os.path.exists('tick'): time.sleep(0.02)"
+    )
     node = make(ServiceSpec(ROUTER, ticking, health_command=check), limits=limits)
     await node.services.start(ROUTER)
     await node.services.hang(ROUTER)
@@ -425,11 +428,11 @@ async def test_a_frozen_command_fails_its_health_command_and_is_killed(make: Mak
 
 
 async def test_a_service_may_have_an_interval_and_a_limit_of_its_own(make: Make) -> None:
-    limits = Limits(start_s=15, stop_s=10, health_interval_s=600, health_s=600)
+    limits = Limits(start_s=60, stop_s=10, health_interval_s=600, health_s=600)
     check = py("import os; os.stat('well')")
     (own, shared) = (
         ServiceSpec(
-            ROUTER, ("sleep", "600"), health_command=check, health_interval_s=0.5, health_s=1
+            ROUTER, ("sleep", "600"), health_command=check, health_interval_s=4, health_s=8
         ),
         ServiceSpec(PROXY, ("sleep", "600"), health_command=check),
     )
