@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -27,17 +28,18 @@ import pytest
 from srmd import __version__
 from srmd.cli import Exit, main, parser, waiting
 from srmd.cli.output import labelled, table, wrapped
-from srmd.cli.status import CLEAR_SCREEN, JAPANESE, page
+from srmd.cli.status import JAPANESE, page
+from srmd.cli.watch import BEGIN_PAGE, END_LINE, compact, one_line
 from srmd.core import handbook
 from srmd.core.states import Reason, State
-from srmd.core.texts import REASONS, STATES
+from srmd.core.texts import REASONS, STATES, Language
 from srmd.daemon import main as daemon
 from srmd.lab.faultproxy import __main__ as faultproxy
 from srmd.lab.pair import LabPair
 from srmd.shown import parse_half, parse_reason, parse_state
 from srmd.store import database
 from srmd.tables import FORMATS, render
-from srmd.terminal import columns_of
+from srmd.terminal import columns_of, longest
 
 Capture = pytest.CaptureFixture[str]
 Half = tuple[State, Reason]
@@ -910,9 +912,72 @@ def test_at_a_terminal_the_page_is_drawn_anew_with_each_look(node: FakeNode) -> 
     assert b"Traceback" not in complaint
     assert pages[0] == ""  # nothing stands before the first page
     assert [page.splitlines()[0] for page in pages[1:]] == [
-        "group lab, high availability enabled"
+        f"group lab, high availability enabled{END_LINE}"
     ] * 3
     assert ["Idle" in page for page in pages[1:]] == [False, False, True]
+
+
+def test_in_a_pipe_a_watch_appends_a_line_for_each_change(node: FakeNode) -> None:
+    """It was the whole page each time."""
+    node.statuses = [status(NORMAL, NORMAL, 1), status(NORMAL, NORMAL, 1), status(IDLE, BACKUP, 2)]
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "srmd", "status", "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    lines = [watching.stdout.readline() for _ in range(2)]
+    watching.send_signal(signal.SIGINT)
+    rest, complaint = watching.communicate(timeout=30)
+    assert [line[22:] for line in lines] == [
+        "a Normal / Normal, serves 3 of 3  |  b Normal / Normal, serves - of 2\n",
+        "a Idle / On Admin Request, serves 3 of 3  |  b Running in Backup Mode / On Admin Request,"
+        " serves - of 2\n",
+    ]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  ", lines[0][:22])
+    assert (rest, "Traceback" in complaint) == ("", False)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("columns, rows", [(40, 24), (80, 24), (200, 60), (20, 5)])
+def test_the_page_of_a_watch_fits_the_screen(language: Language, columns: int, rows: int) -> None:
+    down = (State.FAILED_OVER_SERVICES_DOWN, Reason.CRITICAL_SERVICE_DOWN)
+    shown = status(down, (State.BACKUP, Reason.CRITICAL_SERVICE_DOWN))
+    shown["services"].append({"name": "Cisco SIP Proxy", "state": "STOPPED", "critical": True})
+    unused = {"name": "XCP Text", "state": "STOPPED", "critical": True, "note": "not activated"}
+    shown["services"].append(unused)
+    changes = [f"21:00:{second:02}Z  {one_line(shown, language)}" for second in range(20)]
+    lines = compact(shown, language, changes, columns, rows)
+    assert len(lines) <= rows
+    wide = [one for one in lines if columns_of(one) > columns and columns_of(one) > longest(one)]
+    assert wide == []
+    text = "\n".join(lines)
+    if rows > 5:
+        assert "XCP Text" not in text, "what is not activated is not missed"
+        assert "Cisco SIP Proxy" in text.replace("\n  ", " ")
+        assert columns < 80 or "21:00:19Z" in text, "the newest change, where there is room"
+
+
+def test_a_watched_node_that_goes_keeps_its_page(node: FakeNode) -> None:
+    node.statuses = [status(NORMAL, NORMAL, 1)]
+    screen, terminal = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "srmd", "status", "--watch"],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        drawn(screen, until="Possible now")
+        node.answers["GET /api/v1/status"] = (200, b"no answer of srmd")
+        pages = drawn(screen, until="no answer since")
+    finally:
+        watching.kill()
+        watching.communicate(timeout=30)
+        os.close(terminal)
+        os.close(screen)
+    assert "a  Normal / Normal" in pages[-1]
 
 
 def drawn(screen: int, until: str) -> list[str]:
@@ -923,7 +988,7 @@ def drawn(screen: int, until: str) -> list[str]:
         readable, _, _ = select.select([screen], [], [], max(0, give_up_s - time.monotonic()))
         assert readable, f"{until} was not drawn: {seen!r}"
         seen += os.read(screen, 65536)
-    return seen.decode().split(CLEAR_SCREEN)
+    return seen.decode(errors="replace").split(BEGIN_PAGE)
 
 
 def test_a_reader_that_went_away_is_no_error() -> None:

@@ -234,7 +234,11 @@ def _run(run: Parser) -> None:
 
 
 def _status(status: Parser) -> None:
-    status.add_argument("--watch", action="store_true", help="go on, and show each change")
+    status.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on: a compact page that is drawn anew; in a pipe a line for each change",
+    )
     status.add_argument(
         "--check", action="store_true", help="one line with figures, for monitoring plugins"
     )

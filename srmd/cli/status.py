@@ -6,15 +6,13 @@ would be felt.  Its words are keys here; `JAPANESE` has the translation of each.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from srmd.cli.asking import Options, asks_node
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, labelled, services_table, table, wrapped
-from srmd.client import Client, Unreachable
+from srmd.client import Client
 from srmd.terminal import unbroken
 
 if TYPE_CHECKING:
@@ -22,11 +20,8 @@ if TYPE_CHECKING:
 
 Status = Mapping[str, Any]
 
-WATCH_S = 0.2
-"""How often `status --watch` asks."""
 EXPIRY_SHOWN_DAYS = 30
 """From then on a certificate that ends is shown to people; JSON always has it."""
-CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 HEAD = ("NODE", "STATE", "REASON", "SRMSTATE", "ASSIGNED", "SERVED", "HEARTBEAT")
 JAPANESE = {
@@ -78,9 +73,10 @@ def status(options: Options, client: Client) -> int:
     if options.check:
         return _check(options, client)
     if options.watch:
-        from srmd.cli.reader import until_reader_goes  # a single look does not wait
+        from srmd.cli.reader import until_reader_goes  # a single look neither waits
+        from srmd.cli.watch import watch  # nor compares
 
-        return until_reader_goes(lambda: _watch(options, client))
+        return until_reader_goes(lambda: watch(options, client))
     answer = client.status()
     print(as_json(answer) if options.json else page(answer, options.lang))
     return Exit.OK
@@ -97,50 +93,31 @@ def _check(options: Options, client: Client) -> int:
     return level
 
 
-def _watch(options: Options, client: Client) -> int:
-    """Until Ctrl-C: a fresh page at a terminal, a record for each change elsewhere."""
-    from srmd.shown import pair_of  # a single look does not compare
-
-    said: object = None
-    while True:
-        try:
-            answer = client.status()
-        except Unreachable as gone:
-            if said != str(gone):
-                said = str(gone)
-                print(f"srmd: {gone}", file=sys.stderr, flush=True)
-            time.sleep(WATCH_S)
-            continue
-        pair = [(half.node, half.half, half.op) for half in pair_of(answer)]
-        if options.json and pair != said:
-            print(as_json(answer, on_one_line=True), flush=True)
-        elif not options.json and sys.stdout.isatty():
-            print(CLEAR_SCREEN + page(answer, options.lang), flush=True)
-        elif not options.json and pair != said:
-            print(page(answer, options.lang), end="\n\n", flush=True)
-        said = pair
-        time.sleep(WATCH_S)
-
-
 def page(status: Status, language: Language = "en") -> str:
     """What is shown to people."""
-    return _Page(status, language).text()
+    return Page(status, language).text()
 
 
-class _Page:
-    """One answer in one language."""
+class Page:
+    """One answer in one language, as a whole and in parts."""
 
     def __init__(self, status: Status, language: Language) -> None:
         self._status = status
         self._language: Language = language
 
     def text(self) -> str:
+        parts = [
+            "\n".join([*wrapped(self.heading()), self._pair()]),
+            self.advice(),
+            self._services(),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def heading(self) -> str:
         enabled = "enabled" if self._status.get("ha_enabled") else "disabled"
-        heading = self._say(
+        return self._say(
             f"group {{group}}, high availability {enabled}", group=self._status.get("group")
         )
-        parts = ["\n".join([*wrapped(heading), self._pair()]), self._advice(), self._services()]
-        return "\n\n".join(part for part in parts if part)
 
     def _say(self, words: str, **names: object) -> str:
         said = words if self._language == "en" else JAPANESE[words]
@@ -150,7 +127,7 @@ class _Page:
         users = self._status.get("users") or {}
         assigned, served = users.get("assigned") or {}, users.get("served") or {}
         local, peer = self._status["local"], self._status["peer"]
-        beats = (self._say("this node"), self._heartbeat(peer))
+        beats = self.heartbeats()
         rows = [
             (
                 half["node"],
@@ -160,11 +137,11 @@ class _Page:
                 served.get(half["node"]),
                 beat,
             )
-            for half, names, beat in zip((local, peer), self._names(), beats, strict=True)
+            for half, names, beat in zip((local, peer), self.names(), beats, strict=True)
         ]
         return table([self._say(word) for word in HEAD], rows)
 
-    def _names(self) -> Iterable[tuple[str | None, str | None]]:
+    def names(self) -> Iterable[tuple[str | None, str | None]]:
         """State and reason of both nodes."""
         if self._language == "en":
             halves = (self._status["local"], self._status["peer"])
@@ -180,6 +157,10 @@ class _Page:
             for half in pair_of(self._status)
         ]
 
+    def heartbeats(self) -> tuple[str, str]:
+        """Of this node and of its peer."""
+        return (self._say("this node"), self._heartbeat(self._status["peer"]))
+
     def _heartbeat(self, peer: Mapping[str, Any]) -> str:
         silent_s, left_s = peer.get("silent_s"), peer.get("seconds_to_peer_down")
         text = "heard" if peer.get("heard") else "not heard"
@@ -194,7 +175,7 @@ class _Page:
             text += self._say(", does not hear us")
         return text
 
-    def _advice(self) -> str:
+    def advice(self) -> str:
         row = self._status.get("handbook") or {}
         lines = []
         if row.get("cause"):
