@@ -397,8 +397,8 @@ REFUSALS: Final[dict[str, Text]] = {
         "ノード {node} の重要なサービスまたはデータベースが停止しています。先に開始してください。",
     ),
     "users_locked": Text(
-        "Users cannot be added, changed or deleted while a node is failed over: node {node} is in {state}"
-        " and node {peer} in {peer_state}. Bring both nodes to Normal first.",
+        "Users cannot be added, changed or deleted while a node is failed over: node {node} is in"
+        " {state} and node {peer} in {peer_state}. Bring both nodes to Normal first.",
         "ノードがフェールオーバーしている間、ユーザの追加、変更、削除はできません。"
         "現在ノード {node} は「{state}」、ノード {peer} は「{peer_state}」です。"
         "先に両ノードを「標準」に戻してください。",

@@ -213,8 +213,8 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
             "notices": {
                 **listed(TWO_LANGUAGES),
-                "description": "A suspect peer, loss in one direction, a state that is not stored, and mistakes"
-                " that datagrams point to.",
+                "description": "A suspect peer, loss in one direction, a state that is not stored,"
+                " and mistakes that datagrams point to.",
             },
             "tls": ref("Tls"),
         },

@@ -17,7 +17,7 @@ from srmd.node.calling import (
     not_running,
     rejection_of,
     request_of,
-    sender_proved,
+    verified,
 )
 from srmd.wire.control import UsersRequest
 from srmd.wire.keys import AuthMode, Keyring
@@ -52,7 +52,7 @@ def told(answer: Answer, request: Request, keyring: Keyring = KEY) -> str:
 
 def rejected(request: Request, config: Config, keyring: Keyring, mark: Mark) -> Answer:
     with pytest.raises(Rejected) as error:
-        sender_proved(request, config, keyring, mark)
+        verified(request, config, keyring, mark)
     return rejection_of(error.value, request, keyring)
 
 
