@@ -303,10 +303,10 @@ MISMATCHES: Final[dict[str, Text]] = {
     "clone": Text(
         "both nodes have node.id {me}: one configuration file was used for both. "
         "Give one node its own node.id and the other node's id as peer.id, "
-        "remove its state_dir, and restart it",
+        "remove node.json and node.json.1 in its state_dir, and restart it",
         "両ノードの node.id が {me} です。1 つの設定ファイルを両方に使っています。"
         "一方のノードに固有の node.id を設定し、peer.id にもう一方のノードの id を設定して、"
-        "state_dir を削除してから再起動してください",
+        "state_dir の node.json と node.json.1 を削除してから再起動してください",
     ),
     "echo": Text(
         "the heartbeats of node {me} come back to it: peer.heartbeat leads to node {me} itself. "
