@@ -54,6 +54,7 @@ STATUS: dict[str, Any] = {
         "op": None,
         "heard": False,
         "silent_s": None,
+        "suspect": False,
         "beats_missed": 0,
         "seconds_to_peer_down": None,
         "hears_us": False,
