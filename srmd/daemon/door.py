@@ -1,8 +1,8 @@
 """Who gets in at the control port: connections bounded in all and by source, and TLS.
 
 A connection counts from its first packet to its end, a handshake that never ends included, so that
-whoever opens many and says little is bounded before anything is read.  What is refused costs one
-answer and no task.
+a source that opens many and says little is bounded before anything is read.  What is refused costs
+one answer and no task.
 
 A full port must not stay closed to administrators for as long as strangers like.  So a newcomer
 takes the place of the connection whose last request began longest ago:

@@ -135,7 +135,7 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
             async with beginning:
                 await asyncio.sleep(0)  # the others of the loop have their turn
             if request.transport is None:
-                return _respond(_NOBODY)
+                return _respond(_LOST)
         response = await handler(request)
         if connection.is_deaf:
             response.force_close()
@@ -329,8 +329,8 @@ def _connection(request: web.Request) -> _Connection:
     return connection
 
 
-_NOBODY = Answer(503, error("the connection is lost"))
-"""The answer to a request whose sender did not wait for it: nobody reads this."""
+_LOST = Answer(503, error("the connection is lost"))
+"""The answer to a request whose sender did not wait for it; it is not sent."""
 
 
 def _serving(route: Route, facade: Facade, body_s: float) -> Next:
@@ -364,7 +364,7 @@ def _serving(route: Route, facade: Facade, body_s: float) -> Next:
         if route.access is Access.OPEN:
             async with alone:
                 if request.transport is None:
-                    return _respond(_NOBODY)
+                    return _respond(_LOST)
                 return _respond(await route.handler(call))
         with _connection(request).visit.kept():
             return _respond(await route.handler(call))

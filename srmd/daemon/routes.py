@@ -491,4 +491,4 @@ ROUTES: tuple[Route, ...] = (
 
 DOCUMENT = document(ROUTES, SCHEMAS, version=__version__)
 _DOCUMENT_JSON = dump_json(DOCUMENT)
-"""Encoded once: whoever asks for it often must not cost the loop its time."""
+"""Encoded once, so that many requests for it do not cost the loop its time."""

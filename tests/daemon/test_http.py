@@ -640,7 +640,7 @@ async def test_a_request_for_another_node_is_refused_and_does_nothing() -> None:
         assert got.status == 200
 
 
-async def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
+async def test_a_question_whose_connection_is_lost_is_not_asked() -> None:
     """Strangers asked for pages of users and left: their questions queued up without bound."""
     facade = FakeFacade()
     facade.hold = asyncio.Event()
