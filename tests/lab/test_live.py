@@ -79,7 +79,7 @@ def test_a_lab_goes_up_is_broken_by_hand_and_goes_down_without_a_trace(
         assert "did you mean: cut heartbeats" in wrong.stderr
         refused = srmd(env, "fault", "recover")
         assert refused.returncode == 3
-        assert "needed" in refused.stderr
+        assert "Needed: both nodes in Running in Failed Mode" in refused.stderr
 
         assert srmd(env, "heal").returncode == 0
         until(FAILED_OVER, env)
