@@ -166,5 +166,18 @@ class Pair:
         except AssertionError as late:
             raise AssertionError(f"{late}; seen at last: {seen[-1]}") from None
 
+    def does(self, action: str, node: str) -> None:
+        """An action of the administrator, asked of this node once it offers it."""
+        wanted, client = {"action": action, "node": node}, self.clients[node]
+
+        def offered() -> bool:
+            try:
+                return wanted in client.status()["actions"]
+            except ClientError:
+                return False
+
+        wait_until(f"{node} offers {action}", offered)
+        client.act(action, node)
+
     def is_home(self) -> bool:
         return self.shows() == dict.fromkeys(NAMES, "Normal / Normal")

@@ -78,7 +78,7 @@ def test_a_container_is_stopped_in_time_and_its_peer_takes_over(pair: Pair) -> N
     pair.reaches(b=ALONE)
     podman("start", NAMES["a"])
     pair.reaches(a="Failed Over / Initialization", b=ALONE)
-    pair.clients["b"].act("fallback", "a")
+    pair.does("fallback", "a")
     pair.reaches(a=NORMAL, b=NORMAL)
 
 
@@ -92,7 +92,7 @@ def test_a_disconnected_node_is_found_in_split_brain_and_recovered(pair: Pair) -
     finally:
         podman("network", "connect", "--ip", ADDRESSES["a"], NETWORK, NAMES["a"])
     pair.reaches(a=SPLIT, b=SPLIT)
-    pair.clients["a"].act("recover")
+    pair.does("recover", "a")
     pair.reaches(a=NORMAL, b=NORMAL)
 
 
@@ -100,7 +100,7 @@ def test_heartbeats_lost_one_way_in_the_kernel_leave_one_backup(pair: Pair) -> N
     """nftables in the container's own network: our proxies have no part in it."""
     with dropped("b", "udp dport 22001"):
         pair.reaches(a="Failed Over / Peer Down", b=ALONE)
-    pair.clients["a"].act("fallback", "a")
+    pair.does("fallback", "a")
     pair.reaches(a=NORMAL, b=NORMAL)
 
 

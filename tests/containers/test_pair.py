@@ -145,5 +145,5 @@ def test_memory_and_users_outlive_the_containers(pair: Pair) -> None:
     assert a.status()["users"]["assigned"] == assigned
     assert local["incarnation"] == incarnation + 1
     assert local["op"] >= op
-    a.act("fallback", "a")
+    pair.does("fallback", "a")
     pair.reaches(a=NORMAL, b=NORMAL)

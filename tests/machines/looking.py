@@ -79,6 +79,17 @@ class Nodes:
 
         self.wait_until(f"row {number} on {', '.join(nodes)}", holds, within_s=within_s)
 
+    def does(self, action: str, node: str) -> None:
+        """An action of the administrator, asked of this node once it offers it."""
+        wanted = {"action": action, "node": node}
+
+        def offered() -> bool:
+            status = self.status(node)
+            return status is not None and wanted in status["actions"]
+
+        self.wait_until(f"{node} offers {action}", offered)
+        self.clients[node].act(action, node)
+
     def wait_until(self, what: str, holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
         give_up_s = time.monotonic() + within_s
         while not holds():

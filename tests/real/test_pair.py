@@ -58,7 +58,7 @@ def test_high_availability_is_one_switch_for_both_nodes(mirrored: Story) -> None
     story.reaches(off, off)
     story.row(24)
     story.serve(HALF, HALF)
-    with pytest.raises(Rejected, match="needed"):
+    with pytest.raises(Rejected, match="Needed: "):
         story.x.client.act("failover", story.x.id)
     story.y.client.set_ha(True)
     story.ends_at_home()

@@ -72,7 +72,7 @@ class Machines:
         self.nodes.wait_until(f"users served {half}", holds, within_s=UP_S)
 
     def fall_back(self, node: str) -> None:
-        self.nodes.clients[node].act("fallback", node)
+        self.nodes.does("fallback", node)
         self.is_home()
 
     def stays_normal(self, beats: int) -> None:

@@ -47,7 +47,7 @@ def test_row_21_the_link_is_pulled_and_plugged_in_again(pair: Machines) -> None:
     pair.b.run(f"until grep -q '{ALONE_LOGGED}' /opt/srmd/log.jsonl; do sleep 0.2; done")
     pair.b.qmp("set_link", name="n0", up=True)
     pair.nodes.wait_for(SPLIT, SPLIT)
-    pair.nodes.clients["a"].act("recover")
+    pair.nodes.does("recover", "a")
     pair.is_home()
 
 
