@@ -20,7 +20,7 @@ from srmd.core.node import Policy
 from srmd.core.states import SplitBrain
 from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Happening, Kind, World
 from srmd.lab.proof.pair import RUNNING, Pair
-from srmd.lab.proof.properties import DEAF_RESTS, Broken, Judge, Property
+from srmd.lab.proof.properties import DEAF_RESTS, OPEN_WITH_FAULTS, Broken, Judge, Property
 from srmd.lab.proof.ways import ROW_1, Ways
 
 PROGRESS_EVERY: Final = 4096
@@ -38,6 +38,11 @@ class Bounds:
     """Reports that may be held up on their way to each node at once."""
     pairs_max: int
     """Memory has an end: the search fails, and says so, when there are more."""
+
+    @property
+    def asks(self) -> frozenset[Property]:
+        """The properties that a search of these bounds asks."""
+        return frozenset(Property) - (OPEN_WITH_FAULTS if self.faults else frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class Search:
         self, configuration: Configuration, bounds: Bounds, progress: Progress = lambda *_: None
     ) -> None:
         self.world = World(configuration.policy, bounds.messages)
-        self.judge = Judge(self.world)
+        self.judge = Judge(self.world, bounds.asks)
         self.ways = Ways(self.world)
         self.result = Result(configuration, bounds)
         self._bounds = bounds
@@ -218,7 +223,8 @@ class Search:
             self._note_steps(at)
         for deaf in (0, 1):
             for rest, at in self._deaf_rests[deaf].items():
-                self._ask(rest, deaf, at)
+                if Property.L8 in self.judge.asks:
+                    self._ask(rest, deaf, at)
                 self._set_at_once(rest, f"deaf {'ab'[deaf]}", at)
                 self._note_steps(at)
 

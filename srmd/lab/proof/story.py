@@ -14,7 +14,7 @@ from typing import Final
 
 from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Happening, World
 from srmd.lab.proof.pair import OFF, RUNNING, Pair
-from srmd.lab.proof.properties import Judge
+from srmd.lab.proof.properties import Judge, Property
 from srmd.lab.proof.search import Configuration, Found
 from srmd.lab.proof.ways import Ways
 from srmd.shown import written
@@ -54,7 +54,7 @@ class Story:
         self.begin = self.ways.normal(begin) if found.from_row_1 else begin
         self.moments: list[Moment] = []
         self.doubt: str | None = None
-        judge = Judge(self.world)
+        judge = Judge(self.world, frozenset(Property))
         pair = self.begin
         for happening in found.path:
             after = dict(self.world.nexts(pair)).get(happening)

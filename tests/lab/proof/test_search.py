@@ -213,7 +213,7 @@ def test_the_command_says_what_it_asked_and_writes_it(
     figures, table = tmp_path / "figures.json", tmp_path / "table.md"
     words = ["--bound", "small", "--processes", "2", "--json", str(figures), "--table", str(table)]
     assert main(words) == 0
-    assert "all properties hold within these bounds" in capsys.readouterr().out
+    assert "all 19 properties that were asked hold within these bounds" in capsys.readouterr().out
     told = json.loads(figures.read_text(encoding="utf-8"))
     assert told["properties"]["S1"]["asked"] > 1000
     assert told["counterexamples"] == []
