@@ -30,7 +30,7 @@ USERS = 20
 NOT_ASKED = "actOnNode"
 """It shuts the node down; tests/daemon/test_http.py asks it of a node that is none."""
 SETTINGS = """\
-headers = { Authorization = "Bearer ${SRMD_TOKEN}" }
+headers = { Authorization = "Bearer ${SRMD_TOKEN}", X-SRMD-Node = "lab/a" }
 [checks]
 # 503: the peer or the database cannot be reached, which is so after some of the requests.
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
