@@ -7,6 +7,7 @@ in tests/lab and tests/real.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import pty
@@ -28,14 +29,17 @@ import pytest
 from srmd import __version__
 from srmd.cli import Exit, main, parser, waiting
 from srmd.cli.output import labelled, table, wrapped
-from srmd.cli.status import JAPANESE, page
+from srmd.cli.status import JAPANESE, page, possible
 from srmd.cli.watch import BEGIN_PAGE, END_LINE, compact, one_line
 from srmd.core import handbook
-from srmd.core.states import Reason, State
+from srmd.core.events import Report
+from srmd.core.node import Node
+from srmd.core.states import Contact, Reason, State
 from srmd.core.texts import REASONS, STATES, Language
 from srmd.daemon import main as daemon
 from srmd.lab.faultproxy import __main__ as faultproxy
 from srmd.lab.pair import LabPair
+from srmd.node.commands import offers
 from srmd.shown import parse_half, parse_reason, parse_state
 from srmd.store import database
 from srmd.tables import FORMATS, render
@@ -711,6 +715,46 @@ Cisco XCP Router  STARTED  yes
 Database: STARTED
 """
     )
+
+
+def every_offer() -> dict[str, list[dict[str, str]]]:
+    """What node a may say is possible, in each state beside each state of node b."""
+    found = {}
+    for mine, theirs, contact in itertools.product(State, State, Contact):
+        machine = Node(
+            mine, Reason.UNKNOWN, contact=contact, peer=Report(theirs, Reason.UNKNOWN, op=5)
+        )
+        found[f"{mine.name} {theirs.name} {contact.name}"] = [
+            {"action": offer.command, "node": "a" if offer.here else "b"}
+            for offer in offers(machine)
+        ]
+    return found
+
+
+def test_every_command_that_is_told_as_possible_is_taken_as_it_is_typed() -> None:
+    """`srmd recover a` was told in Running in Failed Mode, and refused as a wrong word."""
+    seen = set()
+    for where, actions in every_offer().items():
+        answer = status(NORMAL, NORMAL) | {"actions": actions}
+        told = possible(answer)
+        assert len(told) == len(set(told)), where
+        for language in ("en", "ja"):
+            shown = page(answer, language)
+            assert ", ".join(told) in " ".join(shown.split()), where
+        for command in told:
+            program, *words = command.split()
+            assert program == "srmd"
+            assert parser.parse(words).command_word == words[0]
+            seen.add(command)
+    assert seen == {
+        *("srmd failover a", "srmd failover b", "srmd fallback a", "srmd fallback b"),
+        "srmd recover",
+    }
+
+
+def test_a_recover_that_both_nodes_could_take_is_told_once() -> None:
+    both = [{"action": "recover", "node": node} for node in ("a", "b")]
+    assert possible(status(FAILED, FAILED) | {"actions": both}) == ["srmd recover"]
 
 
 def test_the_status_for_programs_is_what_the_node_said(node: FakeNode, capsys: Capture) -> None:

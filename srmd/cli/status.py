@@ -23,6 +23,9 @@ Status = Mapping[str, Any]
 EXPIRY_SHOWN_DAYS = 30
 """From then on a certificate that ends is shown to people; JSON always has it."""
 
+OF_THE_PAIR = frozenset({"recover"})
+"""Actions whose command names no node: the API tells which node takes them, people need not."""
+
 HEAD = ("NODE", "STATE", "REASON", "SRMSTATE", "ASSIGNED", "SERVED", "HEARTBEAT")
 JAPANESE = {
     "NODE": "ノード",
@@ -91,6 +94,17 @@ def _check(options: Options, client: Client) -> int:
     level, line = report(client.status(), options.lang)
     print(line)
     return level
+
+
+def possible(status: Status) -> list[str]:
+    """The commands that can be given now, as they are typed."""
+    words = [
+        ("srmd", action["action"])
+        if action["action"] in OF_THE_PAIR
+        else ("srmd", action["action"], action["node"])
+        for action in status.get("actions", ())
+    ]
+    return list(dict.fromkeys(map(" ".join, words)))
 
 
 def page(status: Status, language: Language = "en") -> str:
@@ -190,11 +204,8 @@ class Page:
             for notice in self._status.get("notices", ())
         ]
         lines += self._control() + self._databases()
-        can = [
-            f"srmd {action['action']} {action.get('node') or ''}".rstrip()
-            for action in self._status.get("actions", ())
-        ]
-        actions = ", ".join(map(unbroken, can)) or self._say("no action on the pair")
+        can = map(unbroken, possible(self._status))
+        actions = ", ".join(can) or self._say("no action on the pair")
         return "\n".join([*lines, *wrapped(self._say("Possible now: {actions}", actions=actions))])
 
     def _control(self) -> list[str]:
