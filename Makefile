@@ -11,8 +11,8 @@ MINUTES ?= 10
 SEED ?=
 # Of `make demo`: seconds that each step waits; as it is: long enough to read at a terminal, else 0.
 PACE ?=
-# What pip does is seen at a terminal.
-PIP = $(BIN)/pip install --disable-pip-version-check $$(test -t 1 || echo --quiet)
+# What pip does is seen at a terminal.  Inside $$( ) standard output is a pipe: it is asked before.
+PIP = quiet=; test -t 1 || quiet=--quiet; $(BIN)/pip install --disable-pip-version-check $$quiet
 # Tests with a target of their own, because they need more than Python.
 FURTHER := chaos containers netns package page systemd vms
 
