@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -315,6 +316,18 @@ def test_a_question_that_is_wrong_is_unknown(
     assert text in line
 
 
+def test_the_problem_of_a_file_stands_on_the_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """ "nosuch: 1 problem" was all that it said."""
+    missing = tmp_path / "nosuch.toml"
+    assert main(["status", "--check", "--config", str(missing)]) == 3
+    line = one_line(capsys)
+    assert line.startswith(f"SRMD UNKNOWN - {missing}: 1 problem; ")
+    assert "No such file" in line
+    assert "name a file that can be read" in line
+
+
 def test_help_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--check", "--help"]) == 3
     assert "exit codes of --check" in capsys.readouterr().out
@@ -337,17 +350,21 @@ def test_a_defect_and_ctrl_c_are_unknown(
     assert one_line(capsys).startswith("SRMD UNKNOWN - ")
 
 
-@pytest.mark.parametrize("output,code", [("/dev/full", 3), ("closed", 2)])
-def test_where_nothing_can_be_printed_the_code_is_one_of_a_plugin(
-    tmp_path: Path, output: str, code: int
+@pytest.mark.parametrize("output", ["/dev/full", "closed"])
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_nothing_can_be_printed_the_level_is_unknown(
+    tmp_path: Path, server: Server, output: str, answers: bool
 ) -> None:
-    """Python's own end, 120 for a stream that cannot be flushed, is no level."""
+    """Python's own end, 120 for a stream that cannot be flushed, is no level; nor is OK, which a
+    check with a closed standard output ended with."""
+    server.body = json.dumps(pair(NORMAL, NORMAL, (3, 2))).encode()
+    url = server.url if answers else "http://127.0.0.1:9"
     redirected = ">&-" if output == "closed" else f">{output}"
     ended = subprocess.run(
         [
             "sh",
             "-c",
-            f'exec "$0" -m srmd status --check --api http://127.0.0.1:9 {redirected}',
+            f'exec "$0" -m srmd status --check --api {url} {redirected}',
             sys.executable,
         ],
         cwd=tmp_path,
@@ -356,7 +373,7 @@ def test_where_nothing_can_be_printed_the_code_is_one_of_a_plugin(
         timeout=BOUND_S,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (code, b"")
+    assert (ended.returncode, ended.stderr) == (3, b"")
 
 
 def test_ctrl_c_while_the_node_is_asked_is_unknown(tmp_path: Path) -> None:

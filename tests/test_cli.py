@@ -458,10 +458,13 @@ def test_a_file_means_its_own_node_and_an_address_whatever_is_there(
 ) -> None:
     """`status --config X` showed a node of another group without a word."""
     file = config(tmp_path, node.url)
-    node.answers["POST /api/v1/actions/failover"] = (421, {"error": "this is node a of group x"})
+    node.answers["POST /api/v1/actions/failover"] = (
+        421,
+        {"error": "node a of group x answers here, and node a of group lab was meant"},
+    )
     assert main(["failover", "a", "--config", str(file)]) == Exit.UNREACHABLE
     told = capsys.readouterr().err
-    assert f"{node.url}: this is node a of group x" in told
+    assert f"{node.url}: node a of group x answers here, and node a of group lab was" in told
     assert f"--api {node.url} asks whatever node is there" in told
     assert main(["status", "--api", node.url, "--config", str(file)]) == 0
     assert node.meant[-2:] == ["lab/a", None]

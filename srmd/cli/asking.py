@@ -35,8 +35,8 @@ def asks_node(command: Callable[[Options, Client], int]) -> Command:
             raise Failure(Exit.TIMED_OUT, f"{late}; what was asked may still be done") from late
         except WrongNode as other:
             way_out = (
-                "stop what holds the port, or give the node of the file another one; "
-                f"--api {client.url} asks whatever node is there"
+                "name the file of the node that answers by --config, or stop it and start the one "
+                f"that was meant; --api {client.url} asks whatever node is there"
             )
             raise Failure(Exit.UNREACHABLE, f"{other}\n  {way_out}") from other
         except Unreachable as gone:

@@ -8,7 +8,6 @@ counts of the two nodes are of different moments: whether all users are served i
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import sys
@@ -27,6 +26,8 @@ Status = Mapping[str, Any]
 
 LIMIT_S = 5.0
 """How long the node may take to answer: a plugin is stopped after about ten seconds; ours."""
+FAILURE_LINES = 2
+"""Of the message of a failure, that are told on the one line."""
 SUSPECT_BEATS_MISSED = 2
 """Of a node that does not say by itself that its peer is suspect."""
 FAILED_OVER = frozenset(
@@ -116,25 +117,26 @@ def checked(run: Callable[[], int]) -> int:
 
 
 def _tell(level: Level, text: str) -> Level:
-    """Raises nothing: whoever cannot read the line has the exit code."""
+    """Raises nothing: whoever cannot read the line has the exit code.
+
+    Below the first line of a failure stands the problem itself, or the way out.
+    """
+    told = [part.strip() for part in text.strip().splitlines()[:FAILURE_LINES]]
     try:
-        print(line(level, text))
+        print(line(level, "; ".join(told)))
     except (OSError, ValueError):
         return Level.UNKNOWN
     return level
 
 
 def _printed() -> bool:
-    """All has been written, or nobody wants it: standard output was closed from the start.
-
-    If not, Python is kept from trying again while it exits.
-    """
+    """All has been written.  If not, Python is kept from trying again while it exits."""
     try:
         sys.stdout.flush()
-    except (OSError, ValueError) as failed:
+    except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return isinstance(failed, OSError) and failed.errno == errno.EBADF
+        return False
     return True
 
 

@@ -35,6 +35,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from srmd.config import Address, ControlConfig
+from srmd.config.reading import is_name
 from srmd.daemon.door import (
     CONNECTIONS_MAX,
     CONNECTIONS_PER_SOURCE_MAX,
@@ -411,10 +412,14 @@ def _need_node(request: web.Request, facade: Facade) -> None:
         return
     config = facade.config
     if meant != f"{config.group.name}/{config.node.id}":
+        group, _, node = meant.partition("/")
+        named = (
+            f"node {node} of group {group}" if is_name(group) and is_name(node) else shown(meant)
+        )
         raise Unacceptable(
             421,
-            f"this is node {config.node.id} of group {config.group.name}, and {NODE_HEADER} asks "
-            f"for {shown(meant)}",
+            f"node {config.node.id} of group {config.group.name} answers here, and {named} was "
+            "meant; nothing has changed",
         )
 
 

@@ -502,7 +502,7 @@ def test_a_command_with_a_file_asks_no_other_node(
     for words in (["status"], ["failover", story.x.id], ["status", "--json"]):
         assert main([*words, "--config", str(file)]) == Exit.UNREACHABLE
         told = capfd.readouterr()
-        assert f"this is node {story.x.id} of group lab" in told.err
+        assert f"node {story.x.id} of group lab answers here" in told.err
         assert not told.out
     assert main(["status", "--config", str(story.x.config_file)]) == 0
     story.row(1)
