@@ -62,8 +62,8 @@ def _refusal(no: ClientError, client: Client) -> Failure:
 
 
 def _code_of(no: Rejected) -> Exit:
-    """Wrong words on the command line are wrong usage, whoever finds that out."""
-    if no.status in (400, 404, 422) and not any("line" in problem for problem in no.problems):
+    """Words and files that cannot be used are wrong usage, also where the node finds that out."""
+    if no.status in (400, 404, 413, 415, 422):
         return Exit.USAGE
     return Exit.REFUSED if no.status in (409, 503) else Exit.FAILED
 

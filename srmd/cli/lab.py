@@ -61,9 +61,7 @@ def parser() -> Parser:
     root = Parser(
         prog="srmd lab",
         description="Break a pair on purpose, and see that it does what it should.",
-        epilog="exit codes of run and soak:"
-        " 0 passed, 1 failed, 2 malformed file or unfit environment\n"
-        "docs/scenarios.md has the format and all verbs",
+        epilog="docs/scenarios.md has the format and all verbs",
     )
     words = root.add_subparsers(metavar="COMMAND", title="commands", required=True)
 
@@ -335,7 +333,14 @@ def _up(options: Options) -> int:
 
 
 def _fault(options: Options) -> int:
-    return _asked(" ".join(options.words))
+    from srmd.lab.scenario.phrases import NotAVerb, verb
+
+    text = " ".join(options.words)
+    try:
+        verb(text)  # wrong words need no lab
+    except NotAVerb as wrong:
+        raise Failure(Exit.USAGE, f"lab fault: {wrong}") from wrong
+    return _asked(text)
 
 
 def _heal(_options: Options) -> int:

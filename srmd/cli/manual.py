@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 
 from srmd import __version__
-from srmd.cli.exits import MEANINGS
+from srmd.cli.exits import MEANINGS, codes_of
 from srmd.cli.parser import root, whole
 
 USAGE_COLUMNS = 72
@@ -129,6 +129,15 @@ def _command(path: str, command: argparse.ArgumentParser) -> Iterator[str]:
     if command.description:
         yield f".PP\n{_text(command.description)}\n"
     yield from _arguments(command)
+    yield f".PP\nExit codes: {_text(_codes(path))}.\n"
+
+
+def _codes(path: str) -> str:
+    """Those of the command; with the meaning where it is not the general one."""
+    return ", ".join(
+        str(code.value) if meaning == MEANINGS[code] else f"{code.value} ({meaning})"
+        for code, meaning in sorted(codes_of(path).items())
+    )
 
 
 class _Wide(argparse.HelpFormatter):

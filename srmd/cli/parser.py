@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from srmd import __version__
-from srmd.cli.exits import MEANINGS, Exit
+from srmd.cli.exits import Exit, told
 from srmd.terminal import complain
 
 TYPE_CHECKING = False  # `typing` would be felt in --help; type checkers know the name
@@ -48,7 +48,6 @@ token, for what changes something:
   --token-file FILE, or the control.token of --config FILE, or the environment's SRMD_TOKEN
 CA by which an https node is judged:
   --ca FILE, or the tls.ca of --config FILE, or the environment's SRMD_CA, or this machine's CAs
-exit codes:
 """
 
 
@@ -120,6 +119,10 @@ class Parser(argparse.ArgumentParser):
                 None, f"{name}: {value}: {did_you_mean(str(value), action.choices)}"
             )
 
+    def format_help(self) -> str:
+        """Its last lines are the exit codes."""
+        return f"{super().format_help()}\n{told(self.prog)}"
+
     def error(self, message: str) -> NoReturn:
         complain(f"srmd: {message}\n  {self.prog} --help tells more")
         sys.exit(Exit.USAGE)
@@ -157,11 +160,10 @@ def whole(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def root() -> Parser:
-    codes = "".join(f"  {code.value:<4} {meaning}\n" for code, meaning in MEANINGS.items())
     root = Parser(
         prog="srmd",
         description="An emulator of Cisco's Server Recovery Manager.",
-        epilog=EPILOG + codes,
+        epilog=EPILOG,
     )
     root.add_argument("--version", action="version", version=f"srmd {__version__}")
     _add_target(root, default=None)
@@ -463,7 +465,7 @@ def _completion(completion: Parser) -> None:
 def _replay(replay: Parser) -> None:
     replay.description = (
         "Feeds the inputs in a journal through the state machine, and tells the first one on which"
-        " log and machine disagree.  Exit codes: 0 they agree, 1 they do not, 2 nothing to replay."
+        " log and machine disagree."
     )
     _add_records(replay)
     _add_json(replay)
@@ -509,10 +511,7 @@ def _sim(sim: Parser) -> None:
         "Plays stories that nobody wrote, in virtual time: anything may fail, and nothing wrong may"
         " happen; then an operator does what the handbook recommends, and everybody has to be home."
     )
-    sim.epilog = (
-        "exit codes: 0 every property was asked and held, 1 one did not or was never asked, 2 wrong"
-        " usage\ndocs/search.md tells more"
-    )
+    sim.epilog = "docs/search.md tells more"
     sim.add_argument(
         "files", nargs="*", metavar="FILE", help="play these scenarios this way; with --seed"
     )

@@ -14,7 +14,19 @@ PORT = 8474
 VERSION = "2.13.0"
 """What we answer for: Ruby's client reads it as a number to choose between POST and PATCH."""
 TOKEN_VARIABLE = "TOXIPROXY_AUTH_TOKEN"  # noqa: S105 -- the name of the variable, as in 2.13.0
+EPILOG = f"""\
+{TOKEN_VARIABLE}: when set, clients have to send it as a bearer token.
+The flags of Toxiproxy's server are taken with one dash too.
 
+exit codes:
+  0    ended as it was told to
+  1    it could not start
+  2    wrong usage
+  70   internal error: a defect of srmd
+  130  interrupted by Ctrl-C
+  141  the output could not be written: its reader went away, it is closed or full
+"""
+"""The codes as in srmd/cli/exits.py, which is not for us to import."""
 
 METRICS = ("--proxy-metrics", "--runtime-metrics")
 GO_FLAG = re.compile(r"-[a-z][a-z-]+(=.*)?", re.DOTALL)
@@ -40,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="srmd faultproxy",
         description="UDP and TCP proxies that do harm on order, behind Toxiproxy's HTTP API.",
-        epilog=f"{TOKEN_VARIABLE}: when set, clients have to send it as a bearer token."
-        "  The flags of Toxiproxy's server are taken with one dash too.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     parser.add_argument("--host", default=HOST, help="where the API listens (%(default)s)")
     parser.add_argument("--port", default=PORT, type=_port, help="0: any (%(default)s)")

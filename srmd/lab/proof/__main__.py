@@ -32,6 +32,18 @@ FAULTS_MAX = 3
 MESSAGES_MAX = 3
 PROCESSES_MAX = 4
 """There are four configurations."""
+EPILOG: Final = """\
+docs/proof.md tells more
+
+exit codes:
+  0    every property was asked and holds
+  1    a property does not hold or was never asked, or the search was cut short
+  2    wrong usage
+  70   internal error: a defect of srmd
+  130  interrupted by Ctrl-C
+  141  the output could not be written: its reader went away, it is closed or full
+"""
+"""The codes as in srmd/cli/exits.py, which is not for us to import."""
 TELL_MAX = 5
 """Counterexamples that are told in full; the others are counted, and written to files."""
 INTERRUPTED = 130
@@ -68,7 +80,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="srmd prove",
         description="Searches all that can happen to a pair, with the rules themselves.",
-        epilog="exit: 0 all holds; 1 something does not; 2 wrong usage.  See docs/proof.md.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
         allow_abbrev=False,
     )
     parser.add_argument("--bound", choices=tuple(BOUNDS), default="full", help="(%(default)s)")
