@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -676,6 +677,21 @@ def paths(folder: Path, changes: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def a_service(command: str) -> dict[str, str]:
     return {"services.service": f'[{{ name = "X", command = ["{command}"] }}]'}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems of Linux")
+@pytest.mark.parametrize("key", ["node.state_dir", "log.file"])
+@pytest.mark.parametrize("path", ["/proc/nope", "/proc/nope/below", "/sys/nope"])
+def test_no_file_can_be_made_in_a_file_system_of_the_kernel(
+    tmp_path: Path, key: str, path: str
+) -> None:
+    """`config check` took it, and `run` ended with 10."""
+    if not os.path.ismount(f"/{path.split('/')[1]}"):
+        pytest.skip("not mounted here")
+    ((found, right),) = paths(tmp_path, {key: f'"{path}"'})
+    assert found == key
+    assert "of the kernel" in right
+    assert "name another folder" in right
 
 
 def test_paths_that_cannot_be_are_problems(tmp_path: Path) -> None:

@@ -20,6 +20,23 @@ from srmd.strict_toml import Reader, one_of, shown
 NETWORK = Path("/proc/sys/net/ipv4")
 """Where Linux says which ports it gives to outgoing connections."""
 INTERFACES = Path("/sys/class/net")
+MOUNTS = Path("/proc/self/mounts")
+OF_THE_KERNEL = frozenset(
+    [
+        "proc",
+        "sysfs",
+        "cgroup",
+        "cgroup2",
+        "debugfs",
+        "tracefs",
+        "securityfs",
+        "configfs",
+        "devpts",
+        "bpf",
+        "pstore",
+    ]
+)
+"""File systems in which no file of ours can be made, whoever asks; `access` says that root may."""
 SHEBANG_BYTES_MAX = 256
 """The kernel reads no more of a first line; longer ones are not judged."""
 
@@ -81,6 +98,9 @@ def _judge_folder(reader: Reader, key: str, path: Path) -> None:
     there = _nearest(path)
     if not there.is_dir():
         reader.problem(key, str(path), f"{there} is a file; name a folder that is there or can be")
+    elif (kind := _file_system(there)) in OF_THE_KERNEL:
+        right = f"{there} is of the kernel ({kind}), and takes no files; name another folder"
+        reader.problem(key, str(path), right)
     elif not os.access(there, os.W_OK | os.X_OK):
         what = "write to it" if there == path else f"make it below {there}"
         reader.warn(key, str(path), _only_others(f"may not {what}"))
@@ -142,6 +162,17 @@ def _interpreter(path: Path) -> Path | None:
 def _nearest(path: Path) -> Path:
     """The path itself, or the nearest one above it that exists."""
     return next((each for each in (path, *path.parents) if _exists(each)), path)
+
+
+def _file_system(path: Path) -> str:
+    """The kind that holds the path; empty where the system does not tell."""
+    try:
+        rows = [line.split() for line in MOUNTS.read_text("utf-8", "replace").splitlines()]
+    except OSError:
+        return ""
+    kinds = {row[1]: row[2] for row in rows}  # of two at one place the later one is seen
+    real = path.resolve()
+    return next((kinds[str(each)] for each in (real, *real.parents) if str(each) in kinds), "")
 
 
 def _exists(path: Path) -> bool:
