@@ -396,6 +396,11 @@ REFUSALS: Final[dict[str, Text]] = {
         "A critical service or the database of node {node} is down: start it first.",
         "ノード {node} の重要なサービスまたはデータベースが停止しています。先に開始してください。",
     ),
+    "fallback_of_the_peer": Text(
+        "Node {peer} is failed over, not node {node}: run `srmd fallback {peer}`.",
+        "フェールオーバーしているのはノード {node} ではなくノード {peer} です。"
+        "`srmd fallback {peer}` を実行してください。",
+    ),
     "users_locked": Text(
         "Users cannot be added, changed or deleted while a node is failed over: node {node} is in"
         " {state} and node {peer} in {peer_state}. Bring both nodes to Normal first.",

@@ -94,6 +94,8 @@ def in_the_way(
         fact = None  # a silent peer does not stand in its way
     elif report is None:
         fact = "needs_heartbeat"
+    elif what == "fallback" and may_fall_back(report, machine.report(), contact_of(report)):
+        fact = "fallback_of_the_peer"
     elif not report.hears_us:
         fact = "needs_to_be_heard"
     elif what == "failover" and state is theirs is State.NORMAL:

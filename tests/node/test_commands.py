@@ -128,6 +128,20 @@ def refused(what: str, node: Node, mismatch: Text | None = None) -> str:
     return refusal_text(what, node, mismatch, needed, me="a", peer="b")
 
 
+@pytest.mark.parametrize("state", [State.IDLE, State.FAILED_OVER])
+@pytest.mark.parametrize("hears_us", [True, False])
+def test_a_fallback_of_the_wrong_node_is_refused_with_the_right_one(
+    state: State, hears_us: bool
+) -> None:
+    peer = Report(state, Reason.ON_ADMIN_REQUEST, 5, hears_us=hears_us)
+    backup = Node(State.BACKUP, Reason.ON_ADMIN_REQUEST, contact=HEARD, peer=peer)
+    right = "Node b is failed over, not node a: run `srmd fallback b`."
+    is_possible = Offer("fallback", here=False) in offers(backup)
+    assert (right in refused("fallback", backup)) == is_possible
+    if hears_us:
+        assert is_possible
+
+
 @pytest.mark.parametrize("what", ["failover", "fallback", "recover"])
 def test_a_refusal_says_that_high_availability_is_off(what: str) -> None:
     assert "High availability is switched off: run `srmd ha enable` first." in refused(what, OFF)
