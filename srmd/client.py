@@ -304,4 +304,6 @@ def _why(failed: OSError) -> str:
     # A certificate that is not believed has its reason here; ssl is not imported to ask its type.
     if verdict := getattr(failed, "verify_message", None):
         return f"its certificate is not believed ({verdict}); name its CA by --ca"
+    if getattr(failed, "library", None) == "SSL":
+        return "what answers there does not speak TLS; a node without [tls] is http://"
     return (getattr(failed, "reason", None) or failed.strerror or str(failed)).lower()

@@ -278,7 +278,7 @@ class Table:
             if key not in self._known:
                 # A text may be a secret under a misspelt key, so it is not repeated.
                 text = "(a text)" if isinstance(value, str) else shown(value)
-                right = f"no such key; {one_of(self._known, key)}"
+                right = f"no such key; {one_of(list(dict.fromkeys(self._known)), key)}"
                 self.reader.problem(self.key(key), text, right)
 
     def _wrong(self, key: str, value: object | None, right: str) -> None:

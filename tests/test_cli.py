@@ -33,7 +33,7 @@ from srmd.cli.exits import COMMANDS, codes_of
 from srmd.cli.manual import page as manual_page
 from srmd.cli.output import labelled, table, wrapped
 from srmd.cli.status import JAPANESE, page, possible
-from srmd.cli.watch import BEGIN_PAGE, END_LINE, compact, one_line
+from srmd.cli.watch import BEGIN_PAGE, END_LINE, END_PAGE, compact, one_line
 from srmd.core import handbook
 from srmd.core.events import Report
 from srmd.core.node import Node
@@ -466,6 +466,97 @@ def test_an_empty_value_is_not_taken_for_the_default(
     assert main(["fault", "set", "moves", option, ""]) == Exit.USAGE
     assert f"{option}: it is empty" in capsys.readouterr().err
     assert node.asked == []
+
+
+@pytest.mark.parametrize("name", ["SRMD_API", "SRMD_CONFIG", "SRMD_CA"])
+def test_an_empty_variable_is_not_taken_for_the_default(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert main(["fault", "set", "moves"]) == Exit.USAGE
+    assert f"{name}: it is empty" in capsys.readouterr().err
+
+
+def test_a_service_without_a_name_is_not_asked(node: FakeNode, capsys: Capture) -> None:
+    """It was a path that the API does not know, and told as such."""
+    for words in ([""], [" ", ""]):
+        assert main(["service", "start", *words]) == Exit.USAGE
+        assert "`srmd service list` shows the names" in capsys.readouterr().err
+    assert node.asked == []
+
+
+def test_a_plain_port_that_is_asked_by_https_is_told_in_words(
+    node: FakeNode, capsys: Capture
+) -> None:
+    url = node.url.replace("http:", "https:")
+    assert main(["status", "--api", url]) == Exit.UNREACHABLE
+    told = capsys.readouterr().err
+    assert "does not speak TLS; a node without [tls] is http://" in told
+    assert "wrong_version_number" not in told
+
+
+def test_a_bad_line_without_a_value_is_a_sentence(
+    node: FakeNode, tmp_path: Path, capsys: Capture
+) -> None:
+    users = tmp_path / "users.csv"
+    users.touch()
+    problem = {"line": 1, "value": "", "reason": "is no header: the file is empty"}
+    node.answers["POST /api/v1/users/import"] = (422, {"error": "bad", "problems": [problem]})
+    assert main(["users", "import", str(users)]) == Exit.USAGE
+    assert "line 1 is no header: the file is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("row-16", "did you mean row-16-network-cut or row-16-peer-down or row-16-srm-stopped?"),
+        ("row-16-peer-dwn", "did you mean row-16-peer-down"),
+        ("zzz", "no scenario has this name; srmd lab list has all"),
+    ],
+)
+def test_a_wrong_name_of_a_scenario_is_told_with_those_that_were_meant(
+    name: str, told: str, capsys: Capture
+) -> None:
+    assert main(["lab", "list", name]) == Exit.USAGE
+    assert told in capsys.readouterr().err
+
+
+def test_the_only_beginning_of_the_name_of_a_scenario_is_enough(capsys: Capture) -> None:
+    assert main(["lab", "list", "row-16-peer"]) == 0
+    assert capsys.readouterr().out.startswith("row-16-peer-down ")
+
+
+def test_a_wrong_scenario_is_told_without_doubles(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text("bogus = 1\n")
+    assert main(["lab", "list", str(file)]) == Exit.USAGE
+    told = capsys.readouterr().err
+    assert "step: (missing): from 1 to 200 tables [[step]] are needed" in told
+    names = re.findall(r"one of ([^\n]*)", told)[0].split(", ")
+    assert len(names) == len(set(names)) > 3
+
+
+@pytest.mark.parametrize("words, code", [(["status"], 130), (["status", "--check"], 3)])
+def test_ctrl_c_while_the_command_is_loaded_is_quiet(words: list[str], code: int) -> None:
+    """A traceback of the entry script, in the first moments."""
+    program = (
+        "import runpy, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'srmd.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.argv[1:] = %r\n"
+        "runpy.run_module('srmd', run_name='__main__')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program % words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "")
 
 
 def test_the_environment_names_the_configuration(
@@ -1079,10 +1170,10 @@ def test_a_watched_node_that_goes_keeps_its_page(node: FakeNode) -> None:
 
 
 def drawn(screen: int, until: str) -> list[str]:
-    """What was drawn, cut where the screen was cleared, as soon as `until` has appeared."""
+    """What was drawn, cut where the screen was cleared, as soon as a page with `until` is whole."""
     seen = b""
     give_up_s = time.monotonic() + 30
-    while until.encode() not in seen:
+    while END_PAGE.encode() not in seen.partition(until.encode())[2]:
         readable, _, _ = select.select([screen], [], [], max(0, give_up_s - time.monotonic()))
         assert readable, f"{until} was not drawn: {seen!r}"
         seen += os.read(screen, 65536)

@@ -85,4 +85,6 @@ def _token_refused(client: Client) -> str:
 
 def _problem(problem: dict[str, Any]) -> str:
     place = f"line {problem['line']}" if "line" in problem else problem.get("field", "")
+    if "line" in problem and not problem.get("value"):
+        return f"{place} {problem['reason']}"
     return ": ".join(str(part) for part in (place, problem.get("value"), problem["reason"]) if part)

@@ -100,6 +100,9 @@ def service_list(options: Options, client: Client) -> int:
 @asks_node
 def service(options: Options, client: Client) -> int:
     name = " ".join(options.name)  # the names have blanks; quotes are easily forgotten
+    if not name.strip():
+        right = "it is empty; `srmd service list` shows the names"
+        raise Failure(Exit.USAGE, f"service {options.action}: SERVICE: {right}")
     print(client.service(name, options.action, options.timeout)["detail"])
     return Exit.OK
 

@@ -10,6 +10,7 @@ A program of its own behind `srmd`, because nobody else needs what it imports.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import secrets
 import signal
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from srmd.lab.simulated.stage import SimulatedStage
 
 USERS = 200
+NEAR_MAX = 3
+"""Names of scenarios that are offered for a wrong one."""
 SEED_MAX = 2**31 - 1
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end a run as Ctrl-C does."""
@@ -305,9 +308,20 @@ def _scenarios(options: Options) -> list[Scenario]:
 
 
 def _named(ours: Path, file: Path) -> Path:
-    """A scenario of srmd by its name, unless there is such a file."""
-    named = ours / f"{file}.toml"
-    return named if len(file.parts) == 1 and not file.exists() and named.is_file() else file
+    """A file or folder, or else a scenario of srmd by its name or the only beginning of one."""
+    if file.exists() or len(file.parts) != 1 or file.suffix == ".toml":
+        return file
+    names = sorted(each.stem for each in ours.glob("*.toml"))
+    begun = [name for name in names if name.startswith(file.name)]
+    if file.name in names:
+        begun = [file.name]
+    if len(begun) == 1:
+        return ours / f"{begun[0]}.toml"
+    near = begun[:NEAR_MAX] or difflib.get_close_matches(file.name, names, n=NEAR_MAX)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise Failure(
+        UNFIT, f"{file}: no such file, and no scenario has this name; {hint}srmd lab list has all"
+    )
 
 
 # ---------------------------------------------------------------------------- the running lab

@@ -53,7 +53,14 @@ def refuse_empty(name: str, value: str | None) -> None:
 
 
 def config_of_environment() -> str | None:
-    return os.environ.get("SRMD_CONFIG") or None
+    return _of_environment("SRMD_CONFIG")
+
+
+def _of_environment(name: str) -> str | None:
+    """The variable; None when it is not set."""
+    value = os.environ.get(name)
+    refuse_empty(name, value)
+    return value
 
 
 def _token(
@@ -73,7 +80,7 @@ def _token(
 
 def _api(config: Config | None) -> str:
     if config is None:
-        return os.environ.get("SRMD_API") or DEFAULT_API
+        return _of_environment("SRMD_API") or DEFAULT_API
     scheme = "http" if config.tls.files is None else "https"
     listen = config.control.listen
     if not listen.is_wildcard:
@@ -84,7 +91,7 @@ def _api(config: Config | None) -> str:
 def _ca(config: Config | None) -> str | None:
     if config is not None and config.tls.ca is not None:
         return str(config.tls.ca)
-    return os.environ.get("SRMD_CA") or None
+    return _of_environment("SRMD_CA")
 
 
 def _config(file: str) -> Config:

@@ -29,6 +29,8 @@ HEAD_CHARS = 10_000
 BYTES_MAX = 32 * 1024 * 1024
 """75,000 lines of the longest ids and node names fit."""
 LINES_MAX = 2 * USERS_MAX
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How a ZIP and an older file of Office begin."""
 LINES_TOLD_MAX = 100
 """Bad lines that are told of one file; the others are only counted."""
 
@@ -109,6 +111,11 @@ def _content(source: Path | bytes) -> bytes:
 
 
 def _decoded(content: bytes) -> str:
+    if content.startswith(SPREADSHEETS):
+        raise BadRequest(
+            "import: it is the file of a spreadsheet (.xlsx, .ods: a ZIP; .xls), not CSV; "
+            "export it as CSV"
+        )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = content.decode("utf-16", errors="replace")
     else:
@@ -243,14 +250,25 @@ def _import_line(record: _Record, columns: _Columns, nodes: Sequence[str]) -> Im
     if not fields:
         return None
     if len(fields) < columns.count or any(fields[columns.count :]):
-        raise _BadValue(record.text, f"has {len(fields)} fields, and the header {columns.count}")
+        raise _BadValue(record.text, _count_fault(record, columns))
     user_id, home = fields[columns.user_id], fields[columns.home]
+    if not user_id:
+        raise _BadValue(record.text, "has no user id")
     fault = user_id_fault(user_id)
     if fault is not None:
         raise _BadValue(user_id, fault)
     if home and home not in nodes:
         raise _BadValue(home, f"is not a node of this group ({', '.join(nodes)})")
     return ImportLine(record.line, user_id, home or None)
+
+
+def _count_fault(record: _Record, columns: _Columns) -> str:
+    count = len(record.fields)
+    fault = f"has {count} field{'' if count == 1 else 's'}, and the header {columns.count}"
+    others = [each for each in SEPARATORS if each in record.text]
+    if count > 1 or not others:
+        return fault
+    return f"{fault}; it is separated by {others[0]!r}, and the header is not: use one separator"
 
 
 def _is_new(line: ImportLine, first: ImportLine) -> None:

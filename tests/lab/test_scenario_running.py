@@ -63,6 +63,13 @@ Views = Mapping[NodeName, View | None]
 AT_HOME: Views = {A: HOME, B: HOME}
 
 
+def test_a_node_without_srm_is_not_said_to_be_stopped() -> None:
+    """SRM may be starting: "(SRM is stopped)" was told of a node in STARTING."""
+    look = Look(0.0, {A: dataclasses.replace(HOME, half=None), B: None})
+    assert str(look).startswith("a (SRM does not run)")
+    assert str(look).endswith("b (does not answer)")
+
+
 @dataclass
 class Done:
     """A verb that takes some looks, and may end badly."""

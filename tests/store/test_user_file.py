@@ -85,10 +85,15 @@ def test_what_is_written_is_read_again() -> None:
 @pytest.mark.parametrize(
     "line, value, reason",
     [
-        (b"anna", "anna", "has 1 fields, and the header 2"),
+        (b"anna", "anna", "has 1 field, and the header 2"),
         (b"anna,a,b", "anna,a,b", "has 3 fields, and the header 2"),
-        (b"anna;a", "anna;a", "has 1 fields, and the header 2"),
-        (b",a", "", "is an empty user id"),
+        (
+            b"anna;a",
+            "anna;a",
+            "has 1 field, and the header 2; it is separated by ';', and the header is not: "
+            "use one separator",
+        ),
+        (b",a", ",a", "has no user id"),
         (b"x" * 129 + b",a", "x" * 80 + "...", "is longer than 128 characters"),
         (b"an na,a", "an na", "holds a character that is not one of A-Z a-z 0-9 . _ @ + -"),
         (b"anna,c", "c", "is not a node of this group (a, b)"),
@@ -113,6 +118,15 @@ def test_a_bad_line_is_reported(line: bytes, value: str, reason: str) -> None:
     assert bad_lines(content) == (BadLine(3, value, reason),)
 
 
+@pytest.mark.parametrize(
+    "begin", [b"PK\x03\x04\x14\x00\x06\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0"]
+)
+def test_the_file_of_a_spreadsheet_is_told_as_one(begin: bytes) -> None:
+    """It was told as UTF-16 without a byte order mark."""
+    with pytest.raises(BadRequest, match=r"the file of a spreadsheet .*export it as CSV"):
+        read(begin + b"\0" * 100, NODES)
+
+
 def test_a_quote_that_does_not_end_is_told_where_it_begins() -> None:
     assert bad_lines('user_id,home_node\n"anna,a\nbert,b\n') == (
         BadLine(2, '"anna,a', "is not CSV (unexpected end of data)"),
@@ -121,7 +135,7 @@ def test_a_quote_that_does_not_end_is_told_where_it_begins() -> None:
 
 def test_all_bad_lines_are_reported_together() -> None:
     assert bad_lines("user_id,home_node\n,a\nbert,c\nbert,b\nbert,b\n") == (
-        BadLine(2, "", "is an empty user id"),
+        BadLine(2, ",a", "has no user id"),
         BadLine(3, "c", "is not a node of this group (a, b)"),
         BadLine(5, "bert", "is on line 4 already"),
     )
@@ -154,7 +168,7 @@ def test_the_report_is_bounded_and_says_how_many_more() -> None:
         read("user_id,home_node\n" + ",a\n" * 25_000, NODES)
     assert len(caught.value.lines) == LINES_TOLD_MAX
     assert caught.value.count == 25_000
-    assert str(caught.value).endswith("line 11: '' is an empty user id; and 24990 more")
+    assert str(caught.value).endswith("line 11: ',a' has no user id; and 24990 more")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32"])

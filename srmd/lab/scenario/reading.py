@@ -164,7 +164,9 @@ def _invariants(table: Table) -> tuple[Invariant, ...]:
 def _steps(root: Table) -> tuple[Step, ...]:
     tables = root.tables("step")
     if not 0 < len(tables) <= STEPS_MAX:
-        root.problem("step", f"{len(tables)} of them", f"from 1 to {STEPS_MAX} [[step]]")
+        found = f"{len(tables)} steps" if tables else MISSING
+        right = f"from 1 to {STEPS_MAX} tables [[step]] are needed"
+        root.reader.problem(root.key("step"), found, right)
     return tuple(map(_step, tables))
 
 

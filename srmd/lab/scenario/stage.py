@@ -111,7 +111,7 @@ class Look:
         view = self.views[node]
         if view is None:
             return "(does not answer)"
-        shown = "(SRM is stopped)" if view.half is None else written(view.half)
+        shown = "(SRM does not run)" if view.half is None else written(view.half)
         return shown if self.heard_of(node) else f"{shown} (its peer: {State.DOWN.name.lower()})"
 
 
