@@ -1263,6 +1263,28 @@ def test_the_pair_as_it_is_now_is_explained_in_either_language(
     assert "srmd fallback a" in japanese
 
 
+def test_the_pair_as_it_is_now_is_explained_with_the_notices_of_the_node(
+    node: FakeNode, capsys: Capture
+) -> None:
+    """It said "All is well" while `srmd status` told of a suspect peer."""
+    answer = status(NORMAL, NORMAL)
+    answer["notices"] = [{"en": "Node b is suspect.", "ja": "異常の疑い。"}]
+    answer["handbook"]["cause"] = {"en": "Not all is well.", "ja": "正常でない点があります。"}
+    answer["handbook"]["action"] = {"en": "See below.", "ja": "下を参照。"}
+    node.statuses = [answer]
+    assert main(["explain"]) == 0
+    said = capsys.readouterr().out
+    assert "Notice: Node b is suspect." in said
+    assert "Not all is well." in said
+    assert "Nothing" not in said
+    assert main(["explain", "--lang", "ja"]) == 0
+    said = capsys.readouterr().out
+    assert "注意: 異常の疑い。" in said
+    assert "正常でない点があります。" in said
+    assert main(["explain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notices"] == answer["notices"]
+
+
 @pytest.mark.parametrize(
     "halves, told",
     [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, labelled, wrapped
@@ -18,8 +18,11 @@ from srmd.shown import Half, NotAName, Shown, pair_of, parse_half, written
 if TYPE_CHECKING:
     from srmd.client import Client
 
+Status = Mapping[str, Any]
+NOTHING: Final[Status] = {}
 NODE: Final = Text("Node {node}", "ノード {node}")
 ANY_STATE: Final = Text("any state", "任意の状態")
+NOTICE: Final = Text("Notice", "注意")
 TWO_HALVES: Final = Text(
     "two halves STATE/REASON, or none for the pair as it is",
     "「状態/理由」を 2 つ指定するか、現在のペアを調べる場合は何も指定しないでください。",
@@ -51,17 +54,19 @@ def explain(options: argparse.Namespace) -> int:
     """The row of two given halves, or of a number; without either, of the pair as it is now."""
     if options.row is not None:
         return _explain_row(options)
+    told: Status = {}
     if not options.halves:
-        mine, peer = _live_pair(options)
+        told = _live_status(options)
+        mine, peer = pair_of(told)
     elif len(options.halves) == 2:
         mine, peer = _typed_pair(options)
     else:
         raise _wrong(TWO_HALVES, options)
     match = handbook.find(mine.half, None if peer.state is State.DOWN else peer.half)
     if options.json:
-        print(as_json(_as_dict(match, mine, peer)))
+        print(as_json(_as_dict(match, mine, peer) | _live(match, told)))
     else:
-        print(_as_text(match, mine, peer, options.lang))
+        print(_as_text(match, mine, peer, options.lang, _live(match, told)))
     return Exit.OK
 
 
@@ -130,25 +135,40 @@ def _named(node: str, half: Half) -> Shown:
     return Shown(node, *half, op=None)
 
 
-def _live_pair(options: argparse.Namespace) -> tuple[Shown, Shown]:
+def _live_status(options: argparse.Namespace) -> Status:
     from srmd.cli.asking import asks_node  # a pair that is typed needs no HTTP
 
-    found: list[Shown] = []
+    found: list[Status] = []
 
     @asks_node
     def ask(_: argparse.Namespace, client: Client) -> int:
-        found.extend(pair_of(client.status()))
+        found.append(client.status())
         return Exit.OK
 
     ask(options)
-    return found[0], found[1]
+    return found[0]
 
 
-def _as_text(match: Match, mine: Shown, peer: Shown, language: Language) -> str:
+def _live(match: Match, told: Status) -> dict[str, Any]:
+    """What the node says beyond the row: its notices, and what they change in cause and action."""
+    notices = told.get("notices") or []
+    if not notices:
+        return {}
+    row = told.get("handbook") or {}
+    same = row.get("key") == match.row.key
+    changed = {word: row[word] for word in ("cause", "action") if same and word in row}
+    return {**changed, "notices": notices}
+
+
+def _as_text(
+    match: Match, mine: Shown, peer: Shown, language: Language, live: Mapping[str, Any]
+) -> str:
     shown = sorted((mine, peer), key=lambda half: half.node)
     pair = "  |  ".join(f"{half.node} {written(half.half, language)}" for half in shown)
     heading = [*wrapped(pair), *wrapped(_heading(match, language))]
-    return "\n".join([*heading, *_advice(match, mine.node, peer.node, language)])
+    advice = _advice(match, mine.node, peer.node, language, live)
+    notices = [labelled(NOTICE.say(language), one[language]) for one in live.get("notices", ())]
+    return "\n".join([*heading, *advice, *notices])
 
 
 def _heading(match: Match, language: Language) -> str:
@@ -157,10 +177,13 @@ def _heading(match: Match, language: Language) -> str:
     return f"{label.say(language)}: {number or key}"
 
 
-def _advice(match: Match, me: str, peer: str, language: Language) -> list[str]:
+def _advice(
+    match: Match, me: str, peer: str, language: Language, live: Mapping[str, Any] = NOTHING
+) -> list[str]:
+    cause, action = live.get("cause"), live.get("action")
     texts = {
-        "cause": match.cause(me, peer),
-        "recommended_action": match.action(me, peer),
+        "cause": Text(**cause) if cause else match.cause(me, peer),
+        "recommended_action": Text(**action) if action else match.action(me, peer),
         "note": match.note(me, peer),
     }
     return [

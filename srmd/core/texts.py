@@ -345,6 +345,18 @@ HINTS: Final[dict[str, Text]] = {
         "ノード {peer} を停止とみなして動作します。"
         "ノード {peer}、その SRM、またはネットワークが停止していないか確認します。",
     ),
+    "service_down": Text(
+        "Node {node} runs without {services}. {follows} Find the cause in the log of node"
+        " {node}, then run `srmd service start NAME` there.",
+        "ノード {node} で {services} が実行されていません。{follows}"
+        "ノード {node} のログで原因を確認し、そこで `srmd service start NAME` を実行します。",
+    ),
+    "peer_service_down": Text(
+        "Node {node} reports that it runs without {services}. {follows} Find the cause in"
+        " the log of node {node}, then run `srmd service start NAME` there.",
+        "ノード {node} から、{services} が実行されていないと報告されています。{follows}"
+        "ノード {node} のログで原因を確認し、そこで `srmd service start NAME` を実行します。",
+    ),
     "one_way": Text(
         "Node {peer} does not receive the heartbeats of node {node}. Repair the network from node"
         " {node} to node {peer} before anything else.",
@@ -354,11 +366,43 @@ HINTS: Final[dict[str, Text]] = {
 }
 """What an operator is told besides the row of the handbook (srmd)."""
 
-ALL_SEEMS_WELL: Final = Text(
-    "Each node serves its own users, and node {peer} has fallen silent.",
-    "各ノードが自分のユーザを受け持っていますが、ノード {peer} のハートビートが途絶えています。",
+UNSERVED: Final = Text(
+    "No node serves {count} of the users.", "{count} 人のユーザがサービスを受けていません。"
 )
-"""The cause of row 1 while the peer is suspect: nobody should read then that all is well."""
+"""`follows` in the hints on services, before the delay."""
+
+DELAYS: Final[dict[str, Text]] = {
+    "left": Text(
+        "The critical service delay (`critical_service_delay_s`) is over in {left_s} s, and node"
+        " {node} acts on it then.",
+        "重要なサービスの停止許容時間 (`critical_service_delay_s`) は残り {left_s} 秒です。"
+        "その後、ノード {node} が動作します。",
+    ),
+    "over": Text(
+        "The critical service delay (`critical_service_delay_s`) is over.",
+        "重要なサービスの停止許容時間 (`critical_service_delay_s`) を過ぎています。",
+    ),
+    "none": Text(
+        "Node {node} is in Unknown, so no failover follows.",
+        "ノード {node} は「不明」のため、フェールオーバーは行われません。",
+    ),
+    "there": Text(
+        "Run `srmd status` on node {node} to see how much of the critical service delay"
+        " (`critical_service_delay_s`) is left.",
+        "重要なサービスの停止許容時間 (`critical_service_delay_s`) の残りは、"
+        "ノード {node} で `srmd status` を実行して確認します。",
+    ),
+}
+"""`follows` in the hints on services: what is known of the critical service delay."""
+
+NOT_ALL_WELL: Final = Text(
+    "Both nodes are in Normal, but not all is well: see the notices.",
+    "両ノードは「標準」ですが、正常でない点があります。「注意」を参照してください。",
+)
+"""The cause of row 1 while there is something to notice."""
+
+FOLLOW_NOTICES: Final = Text("Do what the notices say.", "「注意」の内容に従います。")
+"""The recommended action of row 1 while there is something to notice."""
 
 REFUSALS: Final[dict[str, Text]] = {
     "needs_high_availability": Text(

@@ -93,6 +93,19 @@ _SIDE: dict[str, Any] = {
     "op": {"type": ["integer", "null"], "description": "Operation number; null: not known."},
 }
 
+_OUTAGE: Schema = {
+    "type": ["object", "null"],
+    "description": "Why the node cannot serve the users that it has to serve; null: it can.",
+    "properties": {
+        "services": {**listed(TEXT), "description": "What does not run."},
+        "unserved": COUNT_OR_UNKNOWN,
+        "critical_service_delay_left_s": {
+            **SECONDS,
+            "description": "How much of the critical service delay is left; null: not known.",
+        },
+    },
+}
+
 SCHEMAS: dict[str, Schema] = {
     "Error": answer(
         {"error": {"type": "string", "minLength": 1}},
@@ -125,7 +138,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "group": TEXT,
             "ha_enabled": FLAG,
-            "local": answer(_SIDE),
+            "local": answer(_SIDE, optional={"outage": _OUTAGE}),
             "peer": answer(
                 {
                     **_SIDE,
@@ -133,13 +146,15 @@ SCHEMAS: dict[str, Schema] = {
                     "silent_s": SECONDS,
                     "suspect": {
                         "type": "boolean",
-                        "description": "Heard, and silent for more than half of the timeout.",
+                        "description": "Heard, but the third heartbeat is overdue, or one is after"
+                        " half of the timeout.",
                     },
                     "beats_missed": COUNT_OR_UNKNOWN,
                     "seconds_to_peer_down": SECONDS,
                     "hears_us": FLAG,
                 },
                 optional={
+                    "outage": _OUTAGE,
                     "control_reachable": {"type": ["boolean", "null"]},
                     "control_error": {"type": "string", "description": "Why not; may be empty."},
                 },
@@ -213,7 +228,8 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
             "notices": {
                 **listed(TWO_LANGUAGES),
-                "description": "A suspect peer, loss in one direction, a state that is not stored,"
+                "description": "Services that are down, a suspect peer, loss in one direction, a"
+                " state that is not stored,"
                 " and mistakes that datagrams point to.",
             },
             "tls": ref("Tls"),

@@ -327,6 +327,11 @@ class Srm(Events):
         else:
             self._health_alarm.set(due_s)
 
+    @property
+    def critical_delay_left_s(self) -> float | None:
+        """How much of the critical service delay is left; None while the node is well."""
+        return self._health.left_s(time.monotonic())
+
     def _facts(self) -> Facts:
         return Facts(
             database_ok=self.host.database.ok,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import ALL_SEEMS_WELL, REASONS, Text, display
+from srmd.core.texts import FOLLOW_NOTICES, NOT_ALL_WELL, REASONS, Text, display
 from srmd.node.commands import offers, shown_peer
-from srmd.node.hints import hints, is_suspect
+from srmd.node.hints import Outage, hints, is_suspect, outage, peer_outage
+from srmd.node.saying import down_services
 from srmd.store import disk
 
 if TYPE_CHECKING:
@@ -34,11 +35,10 @@ def status(node: ServerNode) -> dict[str, Any]:
     match = handbook.Match(handbook.SRM_STOPPED, "both") if stopped else handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
     cause, action = match.cause(me, other), match.action(me, other)
-    told = hints(machine, srm.heartbeat.presence(), me=me, peer=other) if srm is not None else ()
-    suspect = next((hint for hint in told if hint.key == "peer_suspect"), None)
-    if suspect is not None and match.row.key == "normal":
-        cause, action = ALL_SEEMS_WELL.naming(peer=other), suspect.text
-    notices = [hint.text for hint in told if hint.text is not action] + list(_notices(node))
+    outages = _outages(node)
+    notices = _notices(node, *outages)
+    if notices and match.row.key == "normal":
+        cause, action = NOT_ALL_WELL, FOLLOW_NOTICES
     mismatch = srm.mismatch if srm is not None else None
     return {
         "group": node.config.group.name,
@@ -49,11 +49,12 @@ def status(node: ServerNode) -> dict[str, Any]:
             **half(*mine),
             "since": node.since,
             "op": machine.op,
+            "outage": _outage(outages[0]),
             "stage": machine.stage.value,
             "boot_id": node.memory.boot_id,
             "incarnation": node.memory.incarnation,
         },
-        "peer": _peer(node),
+        "peer": {**_peer(node), "outage": _outage(outages[1])},
         "services": services(node),
         "database": {
             "state": node.database.status.state.value,
@@ -82,13 +83,51 @@ def status(node: ServerNode) -> dict[str, Any]:
     }
 
 
-def _notices(node: ServerNode) -> tuple[Text, ...]:
-    """What an operator should know besides: the state is not stored, or datagrams arrive that are
-    no heartbeats of the peer and mean a mistake.  What counts as the mismatch is not told twice."""
+def _outages(node: ServerNode) -> tuple[Outage | None, Outage | None]:
+    """Why this node and its peer cannot serve the users that they have to serve."""
+    srm, machine, picture = node.srm, node.shown, node.database.picture
+    if srm is None:
+        return None, None
+    ours = outage(
+        machine,
+        picture,
+        node.config.node.id,
+        services=down_services(node.config, node.supervisor.statuses()),
+        database_ok=node.database.ok,
+        left_s=srm.critical_delay_left_s,
+    )
+    if srm.mismatch is not None:
+        return ours, None
+    last = srm.heartbeat.beats.last
+    summary = last.summary if last is not None else None
+    return ours, peer_outage(machine, picture, node.config.peer.id, summary)
+
+
+def _outage(found: Outage | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    left_s = found.left_s
+    return {
+        "services": list(found.services),
+        "unserved": found.unserved,
+        "critical_service_delay_left_s": None if left_s is None else round(left_s, 3),
+    }
+
+
+def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> tuple[Text, ...]:
+    """What an operator should know besides the row: services that are down, a suspect peer, a state
+    that is not stored, or datagrams that are no heartbeats of the peer and mean a mistake.  What
+    counts as the mismatch is not told twice."""
     srm, unsaved = node.srm, node.saving.notice(node.config.node.id)
-    found = srm.heartbeat.beats.notices(time.monotonic()) if srm is not None else ()
-    mistakes = (text for text in found if srm is not None and text != srm.mismatch)
-    return (*mistakes, *([] if unsaved is None else [unsaved]))
+    found: list[Text] = []
+    if srm is not None:
+        me, peer = node.config.node.id, node.config.peer.id
+        presence = srm.heartbeat.presence()
+        told = hints(node.shown, presence, me=me, peer=peer, ours=ours, theirs=theirs)
+        found += [hint.text for hint in told]
+        mistakes = srm.heartbeat.beats.notices(time.monotonic())
+        found += [text for text in mistakes if text != srm.mismatch]
+    return (*found, *([] if unsaved is None else [unsaved]))
 
 
 def half(state: State, reason: Reason) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class HealthReport:
         self._told = now
         return news, self._watch.due_at_s()
 
+    def left_s(self, now_s: float) -> float | None:
+        """How much of the delay is left; None while the node is well."""
+        return self._watch.left_s(now_s)
+
     def _feed(self, facts: Facts) -> None:
         self._watch = self._watch.feed(
             database_ok=facts.database_ok,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from srmd.core.node import Node
+from srmd.core.node import Node, Serving, serving
+from srmd.core.services import DATABASE_SERVICE
 from srmd.core.states import PASSING, Contact, State
-from srmd.core.texts import HINTS, Text
+from srmd.core.texts import DELAYS, HINTS, UNSERVED, Text
 from srmd.node.heartbeats import Presence
+from srmd.node.users import Picture, served_count
+from srmd.wire.heartbeat import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +21,82 @@ class Hint:
     text: Text
 
 
-def is_suspect(presence: Presence) -> bool:
-    """The peer is still counted as present, but more than half of the timeout has passed in
-    silence, and a heartbeat is overdue (ours)."""
-    left_s = presence.seconds_to_peer_down
-    return (
-        presence.heard
-        and left_s is not None
-        and presence.beats_missed >= 1
-        and left_s < presence.silent_s
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a node that has to serve users cannot."""
+
+    services: tuple[str, ...]
+    """What does not run: critical services, and the database by its name as a service."""
+    unserved: int | None
+    """Users that no node serves for that; None: not known."""
+    left_s: float | None = None
+    """How much of the critical service delay is left; None: only the node itself knows."""
+
+
+def outage(
+    machine: Node,
+    picture: Picture,
+    me: str,
+    *,
+    services: tuple[str, ...],
+    database_ok: bool,
+    left_s: float | None,
+) -> Outage | None:
+    """What keeps a node from serving; None: it serves, is about to, or has nobody to serve."""
+    down = services if database_ok else (DATABASE_SERVICE, *services)
+    if not down or machine.state in PASSING or serving(machine) is Serving.NOBODY:
+        return None
+    unserved = served_count(machine, me, picture, well=True) if picture.is_known else None
+    return Outage(down, unserved, left_s)
+
+
+def peer_outage(
+    machine: Node, picture: Picture, peer: str, summary: Summary | None
+) -> Outage | None:
+    """The same of the peer, as far as its heartbeats tell."""
+    report = machine.peer
+    if report is None or summary is None or machine.contact is not Contact.HEARD:
+        return None
+    if report.state is State.DOWN:
+        return None
+    return outage(
+        Node(state=report.state, stage=report.stage),
+        picture,
+        peer,
+        services=summary.services_down,
+        database_ok=summary.database,
+        left_s=0.0 if report.lasting else None,
     )
 
 
-def hints(machine: Node, presence: Presence, *, me: str, peer: str) -> tuple[Hint, ...]:
+SUSPECT_BEATS_MISSED = 3
+"""From so many overdue heartbeats on the peer is suspect (srmd)."""
+
+
+def is_suspect(presence: Presence) -> bool:
+    """The peer is still counted as present, but the third heartbeat is overdue; or one is, and more
+    than half of the timeout has passed in silence (srmd)."""
+    left_s, missed = presence.seconds_to_peer_down, presence.beats_missed
+    if not presence.heard or left_s is None:
+        return False
+    return missed >= SUSPECT_BEATS_MISSED or (missed >= 1 and left_s < presence.silent_s)
+
+
+def hints(
+    machine: Node,
+    presence: Presence,
+    *,
+    me: str,
+    peer: str,
+    ours: Outage | None = None,
+    theirs: Outage | None = None,
+) -> tuple[Hint, ...]:
     """All that holds now, the most urgent first."""
     found = []
+    if ours is not None:
+        found.append(_of("service_down", ours, machine.state, me))
+    if theirs is not None and machine.peer is not None:
+        found.append(_of("peer_service_down", theirs, machine.peer.state, peer))
     if machine.contact is Contact.HEARD and is_suspect(presence):
         found.append(
             Hint(
@@ -49,6 +113,24 @@ def hints(machine: Node, presence: Presence, *, me: str, peer: str) -> tuple[Hin
     if is_one_way(machine):
         found.append(Hint("one_way", HINTS["one_way"].naming(node=me, peer=peer)))
     return tuple(found)
+
+
+def _of(key: str, found: Outage, state: State, node: str) -> Hint:
+    if state is State.UNKNOWN:
+        delay = "none"
+    elif found.left_s is None:
+        delay = "there"
+    else:
+        delay = "left" if found.left_s > 0 else "over"
+    follows = [DELAYS[delay].naming(node=node, left_s=f"{found.left_s or 0.0:.1f}")]
+    if found.unserved:
+        follows.insert(0, UNSERVED.naming(count=str(found.unserved)))
+    text = HINTS[key].naming(
+        node=node,
+        services=Text(", ".join(found.services), "、".join(found.services)),
+        follows=Text(" ".join(one.en for one in follows), "".join(one.ja for one in follows)),
+    )
+    return Hint(key, text)
 
 
 def is_one_way(machine: Node) -> bool:

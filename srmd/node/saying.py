@@ -21,21 +21,25 @@ def summary_of(
     served: int,
     database_ok: bool,
 ) -> Summary:
-    activated = {row.name for row in config.services.service if row.enabled}
-    down = tuple(
-        status.name
-        for status in services
-        if status.critical and status.name in activated and status.state is not ServiceState.STARTED
-    )
     return Summary(
         assigned=picture.assigned_to(config.node.id),
         served=served,
-        services_down=cut_services(down),
+        services_down=cut_services(down_services(config, services)),
         database=database_ok,
         db_id=picture.db_id,
         users_revision=picture.revision,
         placement_op=picture.placement_op,
         relogin=relogin_of(config),
+    )
+
+
+def down_services(config: Config, services: Iterable[ServiceStatus]) -> tuple[str, ...]:
+    """Critical services that are activated and do not run."""
+    activated = {row.name for row in config.services.service if row.enabled}
+    return tuple(
+        status.name
+        for status in services
+        if status.critical and status.name in activated and status.state is not ServiceState.STARTED
     )
 
 

@@ -10,7 +10,9 @@ from srmd.core.events import Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
 from srmd.node.heartbeats import Presence
-from srmd.node.hints import hints, is_suspect
+from srmd.node.hints import Outage, hints, is_suspect, outage, peer_outage
+from srmd.node.users import Picture
+from srmd.wire.sample import sample_heartbeat
 
 NORMAL = Node(
     State.NORMAL,
@@ -33,11 +35,14 @@ def presence(silent_s: float, missed: int, left_s: float | None, *, heard: bool 
         (presence(4.9, 7, 0.1), True),
         (presence(9.0, 15, None, heard=False), False),
         (presence(0.6, 0, 0.4), False),
+        (presence(13.0, 2, 47.0), False),
+        (presence(17.6, 3, 42.4), True),
     ],
 )
-def test_a_peer_is_suspect_when_more_than_half_of_the_timeout_has_passed(
+def test_a_peer_is_suspect_from_the_third_overdue_heartbeat_or_half_of_the_timeout_on(
     seen: Presence, suspect: bool
 ) -> None:
+    """With Cisco's timers 5 of 11 heartbeats were overdue before a word was said."""
     assert is_suspect(seen) is suspect
 
 
@@ -62,3 +67,76 @@ def test_a_peer_that_does_not_hear_us_is_told() -> None:
 
 def test_a_pair_that_is_well_has_no_hint() -> None:
     assert hints(NORMAL, presence(0.1, 0, 4.9), me="a", peer="b") == ()
+
+
+# ---------------------------------------------------------------------------- services
+
+PICTURE = Picture(db_id="1", serving=(("a", "a"), ("b", "b")), assigned=(("a", 5), ("b", 3)))
+PROXY = "Cisco SIP Proxy"
+
+
+def of_a(
+    machine: Node, *services: str, database_ok: bool = True, left_s: float | None = 80.0
+) -> Outage | None:
+    return outage(machine, PICTURE, "a", services=services, database_ok=database_ok, left_s=left_s)
+
+
+def test_a_service_that_is_down_is_told_with_its_users_and_what_is_left_of_the_delay() -> None:
+    """Row 1 said "All is well" for 90 s while no node served the users of node a."""
+    down = of_a(NORMAL, PROXY)
+    assert down == Outage((PROXY,), 5, 80.0)
+    (told,) = hints(NORMAL, presence(0.1, 0, 4.9), me="a", peer="b", ours=down)
+    assert told.key == "service_down"
+    assert told.text.en.startswith(
+        "Node a runs without Cisco SIP Proxy. No node serves 5 of the users. The critical service"
+        " delay (`critical_service_delay_s`) is over in 80.0 s, and node a acts on it then."
+    )
+    assert "5 人のユーザがサービスを受けていません。" in told.text.ja
+    assert "残り 80.0 秒" in told.text.ja
+
+
+def test_a_database_that_is_down_is_told_by_its_name() -> None:
+    down = of_a(NORMAL, PROXY, database_ok=False)
+    assert down == Outage(("A Cisco DB", PROXY), 5, 80.0)
+    assert outage(NORMAL, Picture(), "a", services=(), database_ok=False, left_s=1.0) == Outage(
+        ("A Cisco DB",), None, 1.0
+    )
+
+
+@pytest.mark.parametrize(
+    "machine, left_s, says",
+    [
+        (NORMAL, 0.0, "The critical service delay (`critical_service_delay_s`) is over."),
+        (replace(NORMAL, state=State.UNKNOWN), 5.0, "Node a is in Unknown, so no failover follows"),
+    ],
+)
+def test_what_comes_of_it_is_said_for_the_state(machine: Node, left_s: float, says: str) -> None:
+    down = of_a(machine, PROXY, left_s=left_s)
+    (told,) = hints(machine, presence(0.1, 0, 4.9), me="a", peer="b", ours=down)
+    assert says in told.text.en
+
+
+@pytest.mark.parametrize("state", [State.IDLE, State.FAILED_OVER, State.TAKING_BACK])
+def test_a_node_that_has_nobody_to_serve_has_no_outage(state: State) -> None:
+    assert of_a(replace(NORMAL, state=state), PROXY) is None
+
+
+def test_a_node_that_serves_has_no_outage() -> None:
+    assert of_a(NORMAL) is None
+
+
+def test_what_the_peer_says_of_its_services_is_told() -> None:
+    well = sample_heartbeat(1).summary
+    summary = replace(well, services_down=(PROXY,), database=True)
+    down = peer_outage(NORMAL, PICTURE, "b", summary)
+    assert down == Outage((PROXY,), 3, None)
+    (told,) = hints(NORMAL, presence(0.1, 0, 4.9), me="a", peer="b", theirs=down)
+    assert told.text.en.startswith(
+        "Node b reports that it runs without Cisco SIP Proxy. No node serves 3 of the users."
+        " Run `srmd status` on node b"
+    )
+    silent = replace(NORMAL, contact=Contact.SILENT)
+    assert peer_outage(silent, PICTURE, "b", summary) is None
+    healthy = replace(well, services_down=(), database=True)
+    assert peer_outage(NORMAL, PICTURE, "b", healthy) is None
+    assert peer_outage(NORMAL, PICTURE, "b", None) is None

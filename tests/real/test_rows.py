@@ -167,6 +167,42 @@ def test_a_service_that_is_back_within_the_delay_changes_nothing() -> None:
     assert not pair.left_behind
 
 
+def test_during_the_delay_no_node_says_that_all_is_well() -> None:
+    """`srmd status` and `srmd explain` did, for 90 s, with a dead service and users unserved."""
+    services = {"critical_service_delay_s": 600.0}
+    pair = started({**OVERRIDES, "services": services})
+    try:
+        story = Story(pair, pair.a, pair.b)
+        x, y = story.x, story.y
+        story.pair.wait_until("no notices", lambda: x.status()["notices"] == [])
+        assert x.status()["handbook"]["cause"]["en"].startswith("All is well")
+        x.client.service(PROXY, "stop")
+        for node, side in ((x, "local"), (y, "peer")):
+            story.pair.wait_until(
+                f"{node.id} tells of the outage",
+                lambda node=node, side=side: node.status()[side]["outage"] is not None,  # type: ignore[misc]
+            )
+            answer = node.status()
+            assert answer["handbook"]["row"] == 1
+            assert answer[side]["outage"]["services"] == [PROXY]
+            assert answer[side]["outage"]["unserved"] == USERS // 2
+            assert not answer["handbook"]["cause"]["en"].startswith("All is well")
+            assert "Nothing" not in answer["handbook"]["action"]["en"]
+            assert PROXY in answer["notices"][0]["en"]
+            assert PROXY in answer["notices"][0]["ja"]
+        left_s = x.status()["local"]["outage"]["critical_service_delay_left_s"]
+        assert 0 < left_s < 600
+        x.client.service(PROXY, "start")
+        for node in (x, y):
+            story.pair.wait_until(
+                f"{node.id} is well again",
+                lambda node=node: node.status()["notices"] == [],  # type: ignore[misc]
+            )
+    finally:
+        pair.close()
+    assert not pair.left_behind
+
+
 def test_row_13_the_database_fails(story: Story) -> None:
     story.x.client.set_fault("database", True)
     story.reaches(
