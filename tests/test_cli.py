@@ -33,7 +33,7 @@ from srmd.cli.exits import COMMANDS, codes_of
 from srmd.cli.manual import page as manual_page
 from srmd.cli.output import labelled, table, wrapped
 from srmd.cli.status import JAPANESE, page, possible
-from srmd.cli.watch import BEGIN_PAGE, END_LINE, END_PAGE, compact, one_line
+from srmd.cli.watch import BEGIN_PAGE, END_LINE, END_PAGE, OLD, compact, one_line
 from srmd.core import handbook
 from srmd.core.events import Report
 from srmd.core.node import Node
@@ -1167,6 +1167,29 @@ def test_a_watched_node_that_goes_keeps_its_page(node: FakeNode) -> None:
         os.close(terminal)
         os.close(screen)
     assert "a  Normal / Normal" in pages[-1]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("colours", [True, False])
+def test_the_page_of_a_watched_node_that_has_gone_is_marked_as_old_and_offers_nothing(
+    language: Language, colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on with "All is well" and "Possible now: srmd failover a", unmarked."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "" if colours else "1")
+    fresh = compact(status(NORMAL, NORMAL), language, [], 100, 40)
+    old = compact(
+        status(NORMAL, NORMAL), language, [], 100, 40, gone="no answer since 21:00:00Z: x"
+    )
+    assert any("srmd failover a" in line for line in fresh)
+    assert not any("\x1b" in line for line in fresh)
+    assert not any("srmd failover" in line for line in old)
+    assert old[0] == "no answer since 21:00:00Z: x"
+    assert old[1] == OLD.say(language)
+    body = [line for line in old[2:] if line]
+    assert len(body) >= 4
+    assert [line.strip().startswith("\x1b[2m") for line in body] == [colours] * len(body)
+    assert len(compact(status(NORMAL, NORMAL), language, [], 40, 5, gone="gone " * 20)) == 5
 
 
 def drawn(screen: int, until: str) -> list[str]:

@@ -189,7 +189,8 @@ class Page:
             text += self._say(", does not hear us")
         return text
 
-    def advice(self) -> str:
+    def advice(self, *, old: bool = False) -> str:
+        """What it means and what to do.  `old`: the node has gone since, so it offers nothing."""
         row = self._status.get("handbook") or {}
         lines = []
         if row.get("cause"):
@@ -204,6 +205,8 @@ class Page:
             for notice in self._status.get("notices", ())
         ]
         lines += self._control() + self._databases()
+        if old:
+            return "\n".join(lines)
         can = map(unbroken, possible(self._status))
         actions = ", ".join(can) or self._say("no action on the pair")
         return "\n".join([*lines, *wrapped(self._say("Possible now: {actions}", actions=actions))])

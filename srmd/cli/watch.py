@@ -19,7 +19,17 @@ from srmd.cli.status import Page
 from srmd.client import Client, Unreachable
 from srmd.core.texts import Language, Text
 from srmd.shown import pair_of
-from srmd.terminal import COLUMNS_DEFAULT, columns_of, left_in, width_of, wrap, wrap_all
+from srmd.terminal import (
+    COLUMNS_DEFAULT,
+    DIM,
+    columns_of,
+    left_in,
+    may_colour,
+    painted,
+    width_of,
+    wrap,
+    wrap_all,
+)
 
 Status = Mapping[str, Any]
 
@@ -40,6 +50,10 @@ NOT_ACTIVATED: Final = "not activated"
 """The note of a service that is not to run."""
 CHANGES: Final = Text("Changes", "変化")
 GONE: Final = Text("no answer since {at}: {why}", "{at} から応答なし: {why}")
+OLD: Final = Text(
+    "What follows is the last answer. It is old, and no action is offered.",
+    "以下は最後の応答で、現在の状態ではありません。実行できる操作は表示しません。",
+)
 
 
 def watch(options: Options, client: Client) -> int:
@@ -101,16 +115,27 @@ def _nodes(status: Status, language: Language) -> list[tuple[str, str, str]]:
 
 
 def compact(
-    status: Status, language: Language, changes: Sequence[str], columns: int, rows: int
+    status: Status,
+    language: Language,
+    changes: Sequence[str],
+    columns: int,
+    rows: int,
+    *,
+    gone: str = "",
 ) -> list[str]:
-    """The lines of the page: at most so many, none of them wider."""
+    """The lines of the page: at most so many, none of them wider.
+
+    `gone`: why there is no newer answer; the page is then that of an old one.
+    """
     page = Page(status, language)
     firsts = [f"{node}{GAP}{half}" for node, half, _ in _nodes(status, language)]
     seconds = [
         f"{users}{AND.say(language)}{beat}"
         for (_, _, users), beat in zip(_nodes(status, language), page.heartbeats(), strict=True)
     ]
-    lines = [*wrap(page.heading(), columns), ""]
+    head = f"{gone}\n{OLD.say(language)}" if gone else page.heading()
+    lines = [*wrap_all(head, columns).splitlines(), ""]
+    head_rows = len(lines)
     width = max(map(columns_of, firsts))
     if width + len(GAP) + max(map(columns_of, seconds)) <= columns:
         lines += [
@@ -129,7 +154,7 @@ def compact(
     if idle:
         named = NOT_RUNNING.naming(services=AND.say(language).join(idle))
         lines += wrap(named.say(language), columns, further=GAP)
-    lines += ["", *wrap_all(page.advice(), columns).splitlines()]
+    lines += ["", *wrap_all(page.advice(old=bool(gone)), columns).splitlines()]
     room = rows - len(lines) - 2
     if changes and room > 0:
         below: list[str] = []
@@ -139,6 +164,8 @@ def compact(
                 break
             below = [*told, *below]
         lines += ["", f"{CHANGES.say(language)}:", *below] if below else []
+    if gone and may_colour(os.environ):
+        lines[head_rows:] = [painted(line, DIM) if line else "" for line in lines[head_rows:]]
     return lines[:rows]
 
 
@@ -148,24 +175,26 @@ class _Screen:
     def __init__(self, language: Language) -> None:
         self._language: Language = language
         self._changes: deque[str] = deque(maxlen=CHANGES_MAX)
-        self._last, self._page = "", [""]
-        self._gone_since = ""
+        self._last, self._gone_since = "", ""
+        self._status: Status | None = None
 
     def show(self, status: Status, now: str) -> None:
         if now != self._last:
             self._changes.append(f"{_clock()[11:]}{GAP}{now}")
             self._last = now
-        self._gone_since = ""
-        columns, rows = _size()
-        self._page = compact(status, self._language, list(self._changes), columns, rows)
-        self._draw(self._page)
+        self._gone_since, self._status = "", status
+        self._draw(compact(status, self._language, list(self._changes), *_size()))
 
     def gone(self, why: str) -> None:
-        """The last page stays, and above it that it is old."""
+        """The last answer stays, dim, and above it that it is old."""
         self._gone_since = self._gone_since or _clock()[11:]
-        columns, rows = _size()
         said = GONE.naming(at=self._gone_since, why=why).say(self._language)
-        self._draw([*wrap(said, columns), *self._page[1:]][:rows])
+        columns, rows = _size()
+        if self._status is None:
+            self._draw(wrap(said, columns)[:rows])
+            return
+        changes = list(self._changes)
+        self._draw(compact(self._status, self._language, changes, columns, rows, gone=said))
 
     def _draw(self, lines: list[str]) -> None:
         text = f"{END_LINE}\n".join(lines)
