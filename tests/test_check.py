@@ -97,6 +97,20 @@ STOPPED_ROUTER = {"name": "R", "state": "STOPPED", "note": "killed", "critical":
                 NORMAL,
                 NORMAL,
                 (3, 2),
+                peer(
+                    control_reachable=False,
+                    control_error="HTTP status 503",
+                    control_called_ago_s=30.4,
+                ),
+            ),
+            Level.WARNING,
+            "the control channel of node b was not reached 30 s ago: HTTP status 503",
+        ),
+        (
+            pair(
+                NORMAL,
+                NORMAL,
+                (3, 2),
                 whole(database={"state": "STARTED", "agrees_with_peer": False}),
             ),
             Level.WARNING,

@@ -1044,6 +1044,9 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     unheard["services"][0]["critical"] = False
     deaf = status(NORMAL, NORMAL)
     deaf["peer"].update(hears_us=False, control_reachable=False, control_error="refused")
+    aged = status(NORMAL, NORMAL)
+    aged["peer"].update(deaf["peer"], control_called_ago_s=30.4)
+    assert "not reached by the last call, 30 s ago: refused" in page(aged)
     ends = ({"whose": "node", "at": "x", "days_left": days} for days in (40, 3, -1))
     deaf["tls"] = {"refused": 0, "certificates": list(ends)}
     deaf["database"].update(agrees_with_peer=False, users_count=5, peer_users_count=4)
@@ -1051,7 +1054,7 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     unknown["peer"].update(silent_s=None)
     never = status(NORMAL, NORMAL)
     never["peer"].update(silent_s=None, heard=False)
-    told = "\n".join(page(shown, "ja") for shown in (status(IDLE, BACKUP), unheard, deaf))
+    told = "\n".join(page(shown, "ja") for shown in (status(IDLE, BACKUP), unheard, deaf, aged))
     told += page(unknown, "ja") + page(never, "ja")
     unsaid = [words for words in JAPANESE.values() if words.partition("{")[0] not in told]
     assert unsaid == []

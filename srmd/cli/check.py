@@ -65,6 +65,9 @@ JAPANESE = {
     "the control channel of node {peer} is not reached: {why}": (
         "ノード {peer} の制御チャネルに接続できません: {why}"
     ),
+    "the control channel of node {peer} was not reached {ago_s:.0f} s ago: {why}": (
+        "ノード {peer} の制御チャネルに {ago_s:.0f} 秒前は接続できませんでした: {why}"
+    ),
     "the user databases of the nodes differ": "両ノードのユーザ データベースが一致しません",
     "node {node}: {half}": "ノード {node}: {half}",
 }
@@ -306,8 +309,13 @@ class _Judged:
             words = "node {peer} does not receive the heartbeats of node {node}"
             self._note(Level.WARNING, words)
         if peer.get("control_reachable") is False:
+            why, ago_s = peer.get("control_error") or "?", peer.get("control_called_ago_s")
             words = "the control channel of node {peer} is not reached: {why}"
-            self._note(Level.WARNING, words, why=peer.get("control_error") or "?")
+            if ago_s is not None:
+                words = (
+                    "the control channel of node {peer} was not reached {ago_s:.0f} s ago: {why}"
+                )
+            self._note(Level.WARNING, words, why=why, ago_s=ago_s)
 
     def _halves(self) -> list[str]:
         if self._language == "en":

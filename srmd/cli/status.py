@@ -55,6 +55,9 @@ JAPANESE = {
     "Recommended": "推奨処置",
     "The peer's control side": "ピアの制御側",
     "not reached: {why}": "接続不可: {why}",
+    "not reached by the last call, {ago_s:.0f} s ago: {why}": (
+        "接続不可 (最後の接続は {ago_s:.0f} 秒前): {why}"
+    ),
     "Certificate": "証明書",
     "of {whose} ends {at}, in {days:.0f} days": "{whose}: {at} に失効 (残り {days:.0f} 日)",
     "of {whose} ended {at}": "{whose}: {at} に失効済み",
@@ -216,7 +219,12 @@ class Page:
         lines = []
         peer = self._status["peer"]
         if peer.get("control_reachable") is False and peer.get("control_error"):
-            why = self._say("not reached: {why}", why=peer["control_error"])
+            ago_s, why = peer.get("control_called_ago_s"), peer["control_error"]
+            if ago_s is None:  # an older node
+                why = self._say("not reached: {why}", why=why)
+            else:
+                words = "not reached by the last call, {ago_s:.0f} s ago: {why}"
+                why = self._say(words, ago_s=ago_s, why=why)
             lines.append(labelled(self._say("The peer's control side"), why))
         for one in (self._status.get("tls") or {}).get("certificates", ()):
             days, at = one["days_left"], one["at"]

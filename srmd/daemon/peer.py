@@ -8,6 +8,7 @@ one task tells, another replicates, and both only ever do the newest thing.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -85,6 +86,7 @@ class Peer:
         """Whether the last call was answered; None before the first."""
         self.why_unreachable = ""
         """Why not, in words; empty while it is."""
+        self._called_s: float | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def run(self) -> None:
@@ -266,9 +268,15 @@ class Peer:
         self._note(True, "")
         return decoded
 
+    @property
+    def called_ago_s(self) -> float | None:
+        """How old `reachable` and `why_unreachable` are: calls are made only when there is news."""
+        return None if self._called_s is None else time.monotonic() - self._called_s
+
     def _note(self, reachable: bool, why: str) -> None:
         """Log when the control channel fails or works again, not each call."""
         self.why_unreachable = why
+        self._called_s = time.monotonic()
         if reachable is self.reachable:
             return
         was, self.reachable = self.reachable, reachable

@@ -157,6 +157,10 @@ SCHEMAS: dict[str, Schema] = {
                     "outage": _OUTAGE,
                     "control_reachable": {"type": ["boolean", "null"]},
                     "control_error": {"type": "string", "description": "Why not; may be empty."},
+                    "control_called_ago_s": {
+                        **SECONDS,
+                        "description": "How old that is: when the last call ended; null: no call.",
+                    },
                 },
             ),
             "services": listed(ref("Service")),

@@ -164,6 +164,9 @@ def _peer(node: ServerNode) -> dict[str, Any]:
         "hears_us": shown is not None and machine.peer is not None and machine.peer.hears_us,
         "control_reachable": srm.peer.reachable if srm is not None else None,
         "control_error": srm.peer.why_unreachable if srm is not None else "",
+        "control_called_ago_s": round(srm.peer.called_ago_s, 3)
+        if srm is not None and srm.peer.called_ago_s is not None
+        else None,
         "boot_id": last.boot_id if last is not None else None,
         "incarnation": last.incarnation if last is not None else None,
         "services_down": list(last.summary.services_down) if last is not None and shown else [],

@@ -396,6 +396,24 @@ async def test_a_peer_that_is_not_reached_is_told_in_plain_words(tmp_path: Path)
         with pytest.raises(CallFailed):
             await peer.command(Action.FAILOVER, "b")
         assert peer.why_unreachable == "connection refused"
+
+
+async def test_what_is_known_of_the_control_side_has_an_age(tmp_path: Path) -> None:
+    """After a shutdown of the peer its status 503 was shown for good, as if it were of now."""
+    async with calling(tmp_path, f"http://{HOST}:9") as (peer, _):
+        ages = [peer.called_ago_s]
+        began_s = time.monotonic()
+        with pytest.raises(CallFailed):
+            await peer.command(Action.FAILOVER, "b")
+        await until(lambda: (peer.called_ago_s or 0.0) >= 0.05)
+        ages.append(peer.called_ago_s)
+        elapsed_s = time.monotonic() - began_s
+    assert ages[0] is None
+    assert ages[1] is not None
+    assert 0.05 <= ages[1] <= elapsed_s
+
+
+async def test_a_peer_without_an_address_is_told_in_plain_words(tmp_path: Path) -> None:
     async with calling(tmp_path, "http://no-such-name.invalid:9") as (peer, _):
         with pytest.raises(CallFailed):
             await peer.command(Action.FAILOVER, "b")
