@@ -324,6 +324,25 @@ MISMATCHES: Final[dict[str, Text]] = {
         "このグループと鍵を持つすべてのノードの node.id、peer.id、peer.heartbeat、peer.control を"
         "確認してから、`srmd srm restart` を実行してください",
     ),
+    "twice": Text(
+        "heartbeats with node.id {peer} arrive from {source}, and node {peer}, which is received,"
+        " does not send them: node.id {peer} is used twice, or recorded heartbeats are sent again."
+        " Stop the second node, or give it its own node.id",
+        "{source} から node.id {peer} のハートビートが届いていますが、"
+        "受信中のノード {peer} が送信したものではありません。"
+        "node.id {peer} が 2 つのノードで使用されているか、"
+        "記録されたハートビートが再送されています。"
+        "2 つ目のノードを停止するか、固有の node.id を設定してください",
+    ),
+    "known_newer": Text(
+        "node {peer} refuses the control messages of node {me} as old: it has received newer ones"
+        " with node.id {me}. Another node with node.id {me} runs, or node {me} has lost its state."
+        " Stop the second node, or give it its own node.id",
+        "ノード {peer} が、ノード {me} の制御メッセージを古いものとして拒否しました。"
+        "ノード {peer} は、node.id {me} のより新しいメッセージを受信しています。"
+        "node.id {me} を使用するノードがほかにもあるか、ノード {me} の状態が失われています。"
+        "2 つ目のノードを停止するか、固有の node.id を設定してください",
+    ),
     "old": Text(
         "heartbeats of node {peer} arrive with older numbers than before: its state was lost or an "
         "older copy was put back. Node {peer} counts on as soon as it receives a heartbeat of node "

@@ -218,7 +218,7 @@ class HeartbeatSocket:
             self._receive(data, plain_host(str(source[0])) if source else "")
 
     def _receive(self, data: bytes, source: str) -> None:
-        result = self.beats.receive(data, time.monotonic())
+        result = self.beats.receive(data, time.monotonic(), source)
         if isinstance(result, Heartbeat):
             self._events.heard(result)
             return

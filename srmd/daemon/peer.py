@@ -86,6 +86,8 @@ class Peer:
         """Whether the last call was answered; None before the first."""
         self.why_unreachable = ""
         """Why not, in words; empty while it is."""
+        self.stale = False
+        """The last call was refused: the peer has received newer messages under our id."""
         self._called_s: float | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -263,7 +265,8 @@ class Peer:
             self._note(False, why)
             raise CallFailed(why) from error
         except (PeerRefused, Rejected, MalformedMessage) as error:
-            self._note(False, str(error))
+            stale = isinstance(error, PeerRefused) and error.stale
+            self._note(False, str(error), stale=stale)
             raise CallFailed(str(error)) from error
         self._note(True, "")
         return decoded
@@ -273,10 +276,10 @@ class Peer:
         """How old `reachable` and `why_unreachable` are: calls are made only when there is news."""
         return None if self._called_s is None else time.monotonic() - self._called_s
 
-    def _note(self, reachable: bool, why: str) -> None:
+    def _note(self, reachable: bool, why: str, *, stale: bool = False) -> None:
         """Log when the control channel fails or works again, not each call."""
         self.why_unreachable = why
-        self._called_s = time.monotonic()
+        self.stale, self._called_s = stale, time.monotonic()
         if reachable is self.reachable:
             return
         was, self.reachable = self.reachable, reachable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import FOLLOW_NOTICES, NOT_ALL_WELL, REASONS, Text, display
+from srmd.core.texts import FOLLOW_NOTICES, MISMATCHES, NOT_ALL_WELL, REASONS, Text, display
 from srmd.node.commands import offers, shown_peer
 from srmd.node.hints import Outage, hints, is_suspect, outage, peer_outage
 from srmd.node.saying import down_services
@@ -127,6 +127,8 @@ def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> tu
         found += [hint.text for hint in told]
         mistakes = srm.heartbeat.beats.notices(time.monotonic())
         found += [text for text in mistakes if text != srm.mismatch]
+        if srm.peer.stale:
+            found.append(MISMATCHES["known_newer"].naming(me=me, peer=peer))
     return (*found, *([] if unsaved is None else [unsaved]))
 
 

@@ -59,6 +59,11 @@ REASON_CHARS_MAX = 300
 class PeerRefused(Exception):
     """The peer answered that it does not take the call; the message says what is known of why."""
 
+    def __init__(self, why: str, *, stale: bool = False) -> None:
+        """`stale`: it has received newer messages under our id."""
+        super().__init__(why)
+        self.stale = stale
+
 
 def path_of(message: Message) -> str:
     match message:
@@ -136,13 +141,14 @@ def malformed(request: Request, keyring: Keyring) -> Answer:
 
 def rejection_of(error: Rejected, request: Request, keyring: Keyring) -> Answer:
     """Who proved to have our key is told what does not match; a stranger only the word for it."""
-    authentic = _is_authentic(request, keyring)
-    return _failure(403, str(error) if authentic else error.trigger.value, request, keyring)
+    if not _is_authentic(request, keyring):
+        return _failure(403, error.trigger.value, request, keyring)
+    return _failure(403, str(error), request, keyring, trigger=error.trigger.value)
 
 
-def _failure(status: int, why: str, request: Request, keyring: Keyring) -> Answer:
+def _failure(status: int, why: str, request: Request, keyring: Keyring, **more: str) -> Answer:
     """An answer that nothing is done: signed, if the asker is authentic."""
-    body = json.dumps({"error": why}).encode()
+    body = json.dumps({"error": why, **more}).encode()
     headers: Mapping[str, str] = {}
     if _is_authentic(request, keyring):
         digest = request_digest(request.headers)
@@ -175,15 +181,23 @@ def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
             " key or our request, or another server answers; its log tells why (control.rejected)"
         ) from error
     if answer.status != 200:
-        raise PeerRefused(f"HTTP status {answer.status}: {_reason(answer.body)}")
+        said = _said(answer.body)
+        stale = said.get("trigger") == Trigger.STALE.value
+        raise PeerRefused(f"HTTP status {answer.status}: {_reason(said)}", stale=stale)
     return decode_message(answer.body, proved=proved)
 
 
-def _reason(body: bytes) -> str:
-    """What a signed refusal says, in one bounded line."""
+def _said(body: bytes) -> dict[str, object]:
+    """The fields of a refusal; none where it is no JSON object."""
     try:
         said = json.loads(body)
-        text = said["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _reason(said: Mapping[str, object]) -> str:
+    """What a signed refusal says, in one bounded line."""
+    if "error" not in said:
         return "no reason given"
-    return " ".join(str(text).split())[:REASON_CHARS_MAX]
+    return " ".join(str(said["error"]).split())[:REASON_CHARS_MAX]

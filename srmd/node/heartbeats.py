@@ -88,7 +88,10 @@ class Heartbeats:
         self._boot_id, self._incarnation = memory.boot_id, memory.incarnation
         self._seq = 0
         self._suspicion: tuple[float, Text] | None = None
-        self._noted: dict[Trigger, tuple[float, Text]] = {}
+        self._noted: dict[str, tuple[float, Text]] = {}
+        """By the key of the text in MISMATCHES."""
+        self._second: tuple[str, Number] | None = None
+        """Boot and number of the last heartbeat that a second node of the peer's id may send."""
         self._looked_s = -math.inf
         self._before_last = self.detector
         self._peer_down = False
@@ -136,8 +139,11 @@ class Heartbeats:
 
     # -------------------------------------------------------------------- listening
 
-    def receive(self, data: bytes, now_s: float) -> Heartbeat | Dropped:
-        """What a datagram is.  A heartbeat of the peer ends its silence."""
+    def receive(self, data: bytes, now_s: float, source: str = "?") -> Heartbeat | Dropped:
+        """What a datagram is.  A heartbeat of the peer ends its silence.
+
+        `source`: the address that sent it, for people.
+        """
         try:
             heartbeat, self.mark = decode(
                 data,
@@ -148,14 +154,14 @@ class Heartbeats:
                 version=self._version,
             )
         except Rejected as error:
-            return self._drop(self._told_apart(error, data, now_s), now_s)
+            return self._drop(self._told_apart(error, data, now_s, source), now_s)
         self.received_count += 1
         self.last, self.last_heard_s = heartbeat, now_s
         self._peer_down = False
         self._before_last = self.detector
         self.detector = self.detector.heard(now_s)
         self._suspicion = None
-        self._noted.pop(Trigger.STALE, None)
+        self._noted.pop("old", None)
         return heartbeat
 
     def _mark_at(self, now_s: float) -> Mark:
@@ -173,7 +179,7 @@ class Heartbeats:
         heard_s = self.last_heard_s
         return heard_s is None or now_s - heard_s >= self.detector.timeout_s
 
-    def _told_apart(self, error: Rejected, data: bytes, now_s: float) -> Rejected:
+    def _told_apart(self, error: Rejected, data: bytes, now_s: float, source: str) -> Rejected:
         """A rejected heartbeat that names us, or that is old, has a word of its own."""
         heartbeat = error.heartbeat if isinstance(error, WrongSender) else None
         if error.trigger is Trigger.STALE and self._looks(now_s):
@@ -184,8 +190,22 @@ class Heartbeats:
             return under_our_id(heartbeat, self.sent, me=self._id, peer=self._peer)
         if heartbeat.sender == self._peer and self._is_silent(now_s):
             text = MISMATCHES["old"].naming(me=self._id, peer=self._peer)
-            self._noted[error.trigger] = (now_s, text)
+            self._noted["old"] = (now_s, text)
+        elif heartbeat.sender == self._peer and self._is_second(heartbeat):
+            text = MISMATCHES["twice"].naming(peer=self._peer, source=source)
+            self._noted["twice"] = (now_s, text)
         return error
+
+    def _is_second(self, heartbeat: Heartbeat) -> bool:
+        """A second node has the peer's id: another boot than that of the peer goes on counting.
+
+        One such heartbeat can be a late one of the peer's former boot.
+        """
+        if self.last is None or heartbeat.boot_id == self.last.boot_id:
+            return False
+        before, number = self._second, (heartbeat.incarnation, heartbeat.seq)
+        self._second = (heartbeat.boot_id, number)
+        return before is not None and before[0] == heartbeat.boot_id and before[1] < number
 
     def _looks(self, now_s: float) -> bool:
         """A stale datagram is looked at: rarely, since its digest has to be computed."""
@@ -208,7 +228,7 @@ class Heartbeats:
         elif error.trigger in MISCONFIGURED:
             self._suspicion = (now_s, error.text)
             if error.sender == self._id:
-                self._noted[error.trigger] = self._suspicion
+                self._noted[error.trigger.value] = self._suspicion
         return Dropped(error, self.rejected[word], mismatch)
 
     # -------------------------------------------------------------------- the deadline

@@ -68,6 +68,13 @@ def test_a_peer_that_has_seen_the_message_says_so(ours: Config, theirs: Config) 
     request = asked(ours, seq=1)
     answer = rejected(request, theirs, KEY, Mark(2, 1))
     assert told(answer, request).startswith("HTTP status 403: stale: incarnation 1, sequence 1")
+    with pytest.raises(PeerRefused) as refused:
+        believed(answer, request, KEY)
+    assert refused.value.stale
+    for other in (not_running(request, KEY, node="b"), malformed(request, KEY)):
+        with pytest.raises(PeerRefused) as refused:
+            believed(other, request, KEY)
+        assert not refused.value.stale
 
 
 def test_a_peer_of_another_group_says_which(ours: Config, theirs: Config) -> None:

@@ -260,3 +260,38 @@ def test_a_flood_of_stale_datagrams_has_one_of_them_looked_at_each_second() -> N
     found = [one.error.trigger for one in clones if isinstance(one, Dropped)]
     assert found.count(Trigger.CLONE) == 3
     assert found.count(Trigger.STALE) == 247
+
+
+# ---------------------------------------------------------------------------- the peer's id, twice
+
+
+def copy_of_peer(seq: int, *, boot_id: str = "copy") -> bytes:
+    """A heartbeat of a copy of the peer that was started with a fresh state directory."""
+    return encode(replace(sample_heartbeat(seq), incarnation=1, boot_id=boot_id), RING)
+
+
+def test_a_second_node_of_the_id_of_a_peer_that_is_heard_is_told_of() -> None:
+    """No node named the node.id that two nodes used."""
+    beats = listening()
+    assert isinstance(beats.receive(datagram(29), 1.0), Heartbeat)
+    beats.receive(copy_of_peer(4), 2.0, "192.0.2.9")
+    assert beats.notices(2.0) == (), "it may be a late one of a former boot"
+    beats.receive(datagram(30), 6.0)
+    beats.receive(copy_of_peer(5), 7.0, "192.0.2.9")
+    (text,) = beats.notices(7.0)
+    assert text.en.startswith("heartbeats with node.id a arrive from 192.0.2.9, and node a")
+    assert "node.id a is used twice" in text.en
+    assert "192.0.2.9 から node.id a のハートビートが届いています" in text.ja
+    assert isinstance(beats.receive(datagram(31), 8.0), Heartbeat)
+    assert beats.notices(8.0) == (text,), "the peer is heard all the time"
+    assert beats.notices(500.0) == ()
+
+
+def test_late_heartbeats_of_the_peer_itself_are_no_second_node() -> None:
+    beats = listening()
+    beats.receive(datagram(29), 1.0)
+    for now_s, data in ((2.0, datagram(27)), (4.0, datagram(28)), (6.0, copy_of_peer(4))):
+        assert isinstance(beats.receive(data, now_s), Dropped)
+    assert isinstance(beats.receive(copy_of_peer(4), 8.0), Dropped), "a repeat counts no further"
+    assert isinstance(beats.receive(copy_of_peer(9, boot_id="third"), 10.0), Dropped)
+    assert beats.notices(10.0) == ()

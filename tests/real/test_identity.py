@@ -137,6 +137,40 @@ def arrived(node: LabNode) -> bool:
     return bool(rejected.get("malformed") or rejected.get("stale"))
 
 
+def test_a_copy_of_a_node_beside_a_running_pair_is_named_by_both() -> None:
+    """The copy ran in backup mode with the advice to start node b, and node b said nothing."""
+    with two_pairs_of_one_key() as (one, two):
+        one.start()
+        for _ in range(2):
+            before = one.b.status()["peer"]["incarnation"]
+            one.a.client.srm("restart")
+            one.wait_until(
+                "b hears the next run of a",
+                lambda before=before: one.b.status()["peer"]["incarnation"] > before,  # type: ignore[misc]
+            )
+        one.wait_for(a="Normal/Normal", b="Normal/Normal")
+        two.a.overrides["peer"] = {
+            "heartbeat": one.b.heartbeat,
+            "control": f"http://{one.b.control}",
+        }
+        two.write_configs()
+        two.a.spawn()
+        two.a.wait_for_answer()
+        one.wait_until("b tells of it", lambda: notice_of(one.b, "node.id a is used twice"))
+        assert one.b.status()["handbook"]["row"] == 1
+        assert one.b.status()["handbook"]["action"]["en"] == "Do what the notices say."
+        one.wait_until(
+            "the copy tells of it",
+            lambda: notice_of(two.a, "Another node with node.id a runs"),
+            within_s=WITHIN_S,
+        )
+        one.wait_for(a="Normal/Normal", b="Normal/Normal")
+
+
+def notice_of(node: LabNode, words: str) -> bool:
+    return any(words in notice["en"] for notice in node.status()["notices"])
+
+
 def test_a_node_whose_heartbeats_come_back_to_it_says_so() -> None:
     pair = LabPair()
     try:
