@@ -273,11 +273,17 @@ EVENTS: dict[str, EventInfo] = {
         " and the logs of both nodes.",
         "error",
     ),
+    "users.displaced": EventInfo(
+        "The database places users against the states of the nodes, and they cannot be placed"
+        " again; it is tried again.",
+        "Look at the database of this node: its error says what it lacks.",
+        "error",
+    ),
     "users.imported": EventInfo("Users were imported into the database."),
     "users.moved": EventInfo("The users live where the operation wanted them."),
     "users.placed_again": EventInfo(
-        "The database was replaced while this node serves the users of both: they are placed here"
-        " again.",
+        "The database was replaced, and placed users against the states of the nodes: they are"
+        " placed again where they were.",
         "If nobody put a copy there, find out who changed node.state_dir.",
         "warning",
     ),

@@ -150,6 +150,14 @@ class HaSet:
     stamp: int
 
 
+@dataclass(frozen=True, slots=True)
+class PlacementSeen:
+    """The database places users by an order with this number, which is news to this node: another
+    database was put in place of ours, or the peer's outranked it."""
+
+    op: int
+
+
 Event = Union[
     Booted,
     PeerHeard,
@@ -167,6 +175,7 @@ Event = Union[
     FallbackRequested,
     RecoverRequested,
     HaSet,
+    PlacementSeen,
 ]
 
 EVENTS: tuple[type[Event], ...] = Event.__args__  # type: ignore[attr-defined]

@@ -30,6 +30,7 @@ from srmd.core.events import (
     PeerDown,
     PeerHeard,
     PeerLeft,
+    PlacementSeen,
     ServicesStarted,
     ServicesStopped,
     StayExpired,
@@ -101,8 +102,7 @@ def go(
     Effects are given as functions of the new `op`.  `cause` defaults to the reason.  Services that
     are ordered to start get the whole critical service delay to come up, whatever was before.
     """
-    heard_op = node.peer.op if node.peer is not None else 0
-    op = max(node.op, heard_op) + 1
+    op = node.newest_op + 1
     orders = tuple(effect(op) for effect in effects)
     lasting = node.lasting and not any(isinstance(order, StartServices) for order in orders)
     changed = replace(
@@ -148,6 +148,8 @@ def observe(node: Node, event: Event) -> Node:
             return replace(node, contact=Contact.LEFT, apart=True)
         case HealthChanged(health, lasting):
             return replace(node, health=health, lasting=lasting)
+        case PlacementSeen(op):
+            return replace(node, placed_op=max(node.placed_op, op))
         case _:
             return node
 

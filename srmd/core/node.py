@@ -36,8 +36,9 @@ class Node:
 
     `cause` is why the present operation or role began; a restart changes `reason` (to
     Initialization) but not `cause`, so a resumed operation still ends as it should.
-    `op` stamps the operation: it grows with each transition, past everything heard from the peer,
-    so that of two nodes the one that acted later has the higher number.
+    `op` stamps the operation: it grows with each transition, past everything heard from the peer
+    and found in the user database, so that of two nodes the one that acted later has the higher
+    number.
     """
 
     state: State = State.INITIALIZING
@@ -59,6 +60,9 @@ class Node:
     """The health has been bad for the critical service delay."""
     ha: bool = True
     ha_stamp: int = 0
+    placed_op: int = 0
+    """The highest number of an order that was found in the user database and is not ours: the next
+    order has to outrank it."""
     first: bool = True
     """Our node id sorts before the peer's: the tie-break when both do the same at once."""
     policy: Policy = Policy()
@@ -67,6 +71,13 @@ class Node:
     def settled(self) -> bool:
         """The peer was heard, or given up, since our SRM started."""
         return self.contact is not Contact.NEVER
+
+    @property
+    def newest_op(self) -> int:
+        """The highest number that is known of any order: our own, the peer's, or one that the user
+        database remembers."""
+        heard_op = self.peer.op if self.peer is not None else 0
+        return max(self.op, heard_op, self.placed_op)
 
     @property
     def loss(self) -> Reason:

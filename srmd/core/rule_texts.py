@@ -555,6 +555,7 @@ JAPANESE: Final[dict[str, str]] = {
     "after a manual failover the services stay stopped until a manual fallback": (
         "手動フェールオーバーの後、サービスは手動フォールバックまで停止したままです。"
     ),
+    "the next order gets a number above it": "次の操作にはこれより大きい番号が付きます。",
     "an answer to a withdrawn order changes nothing": (
         "取り消された操作への応答では何も変わりません。"
     ),

@@ -33,6 +33,7 @@ from srmd.core.events import (
     PeerHeard,
     PeerLeft,
     PeerMismatched,
+    PlacementSeen,
     RecoverRequested,
     Report,
     ServicesStarted,
@@ -833,7 +834,10 @@ S = State
 FAILOVER_AND_OUT = (S.FAILING_OVER, S.FAILED_MODE)
 FAILED_OVER_STATES = (S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN)
 
-EVERYWHERE = (on(PeerMismatched, be_unknown, S.UNKNOWN),)
+EVERYWHERE = (
+    on(PeerMismatched, be_unknown, S.UNKNOWN),
+    *ignore(PlacementSeen, because="the next order gets a number above it"),
+)
 
 SWITCHABLE = (
     *EVERYWHERE,

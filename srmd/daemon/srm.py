@@ -38,10 +38,13 @@ from srmd.node.saying import heartbeat_of, relogin_of, summary_of
 from srmd.node.timing import timer_s
 from srmd.node.users import (
     PLACED_AGAIN_PAUSE_S,
+    counted_op,
     displaced,
     homes_after,
     moved_count,
     place,
+    placed_again_op,
+    placement_seen,
     served_count,
 )
 from srmd.store.database import UserDatabaseError
@@ -113,7 +116,8 @@ class Srm(Events):
         self.peer = Peer(
             config, self._keyring, memory.incarnation, host.database, host.log, tls=host.tls
         )
-        node = first_node(memory, config, host.database.picture.placement_op)
+        known_op = counted_op(host.database.picture, proved=self._keyring.proves)
+        node = first_node(memory, config, known_op)
         self._health = HealthReport(config.services.critical_service_delay_s)
         health = self._health.begin(self._facts())
         node = replace(node, health=health, lasting=False)
@@ -399,6 +403,7 @@ class Srm(Events):
             self.peer.tell(self.heartbeat.beat())
 
     def spoke(self, before: Node, result: Step) -> None:
+        self._look_at_placement()
         if (before.state, before.reason) != (result.node.state, result.node.reason):
             self.host.state_changed(before, result)
         if (before.ha, before.ha_stamp) != (result.node.ha, result.node.ha_stamp):
@@ -439,10 +444,20 @@ class Srm(Events):
         self._newest_placement = max(
             self._newest_placement, self.host.database.picture.placement_op
         )
-        placing = self._placing is not None and not self._placing.done()
-        if self._displaced() is not None and not placing and not self._closed:
-            self._placing = asyncio.create_task(self._place_again(), name="place users again")
+        self._look_at_placement()
         self.peer.users_changed()
+
+    def _look_at_placement(self) -> None:
+        """Our orders have to outrank what the database holds, and it has to suit our state."""
+        if self._closed:
+            return
+        picture = self.host.database.picture
+        seen = placement_seen(self.driver.node, picture, proved=self._keyring.proves)
+        if seen is not None:
+            self.driver.put(seen)
+        placing = self._placing is not None and not self._placing.done()
+        if self._displaced() is not None and not placing:
+            self._placing = asyncio.create_task(self._place_again(), name="place users again")
 
     def _displaced(self) -> dict[str, str] | None:
         me, peer = self.config.node.id, self.config.peer.id
@@ -450,12 +465,19 @@ class Srm(Events):
         return displaced(self.spoken, picture, self._newest_placement, me=me, peer=peer)
 
     async def _place_again(self) -> None:
-        """The database was replaced under a backup: it serves the users as before."""
+        """The database was replaced under a node at rest: it serves the users as before."""
+        if self.spoken.state is State.NORMAL:
+            await asyncio.sleep(PLACED_AGAIN_PAUSE_S)
+        told = False
         while (homes := self._displaced()) is not None:
-            op, by = self.spoken.op, self.config.node.id
+            op = placed_again_op(self.spoken, self.host.database.picture, self._newest_placement)
+            by = self.config.node.id
             try:
                 await self.host.database.use(partial(place, homes=homes, op=op, by=by))
-            except UserDatabaseError:
+            except UserDatabaseError as error:
+                if not told:
+                    self.log.error("users.displaced", op=op, error=str(error))
+                    told = True
                 await asyncio.sleep(PLACED_AGAIN_PAUSE_S)
             else:
                 self.log.warning("users.placed_again", op=op)

@@ -87,7 +87,11 @@ def waking(node: Node) -> Node:
 
 
 def first_node(memory: NodeMemory, config: Config, placement_op: int) -> Node:
-    """The node with which a run of SRM begins, before it has booted."""
+    """The node with which a run of SRM begins, before it has booted.
+
+    `placement_op` is 0 where the database tells none that can be counted on from, see
+    `users.counted_op`.
+    """
     return replace(
         remembered_node(memory),
         op=max(memory.op, placement_op),

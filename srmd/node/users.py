@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
 from srmd.core.effects import MoveUsers
+from srmd.core.events import PlacementSeen
 from srmd.core.node import Node, Serving, serving
-from srmd.core.states import Destination, State
+from srmd.core.states import Contact, Destination, State
 from srmd.store.database import EMPTY, Content, Counts, LowerOp, Placement, UserDatabase
+from srmd.wire.codec import is_believable
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +83,71 @@ def place(database: UserDatabase, homes: dict[str, str], op: int, by: str) -> No
             raise
 
 
+def counted_op(picture: Picture, *, proved: bool) -> int:
+    """The number of the newest placement; 0 for one that the peer would not believe of us.
+
+    It is bounded as the numbers of the peer are: a node that counted on from a number of a damaged
+    database would be mute.
+    """
+    return picture.placement_op if is_believable(picture.placement_op, proved=proved) else 0
+
+
+def placement_seen(node: Node, picture: Picture, *, proved: bool) -> PlacementSeen | None:
+    """What the machine has to be told, so that its next order outranks what the database holds.
+
+    None: it knows a number that is as high.
+    """
+    op = counted_op(picture, proved=proved)
+    return PlacementSeen(op) if op > node.newest_op else None
+
+
 PLACED_AGAIN_PAUSE_S: Final = 1.0
-"""Between two tries to place users again."""
+"""Between two tries to place users again; and how long two nodes in Normal have to agree on their
+states before one of them places its users home: an order of the peer is told meanwhile."""
+
+AWAY = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
+"""States in which a node leaves its users to a backup and orders nothing."""
 
 
 def displaced(
     node: Node, picture: Picture, newest_op: int, *, me: str, peer: str
 ) -> dict[str, str] | None:
-    """Who has to serve the users, if the database of a backup has lost their placement.
+    """Who has to serve the users, if the database places them against the states of the nodes.
 
     A database that was replaced by an older copy, or by a new one, places the users where they were
-    before, and a backup would serve its own only.  `newest_op` is of the newest placement that this
-    run of SRM has seen.  None: nothing is lost, or the node is no backup, and the peer's placement
-    or the next order decides.
+    before.  A backup would serve its own only, and in Normal a node would not serve its own.
+    `newest_op` is of the newest placement that this run of SRM has seen.  None: nothing is lost, or
+    a node is under way, and its order or the peer's placement decides.
     """
-    if node.state is not State.BACKUP or not picture.is_known:
+    if not picture.is_known:
         return None
-    return {me: me, peer: me} if picture.placement_op < newest_op else None
+    match node.state:
+        case State.BACKUP:
+            homes = {me: me, peer: me}
+            lost = picture.placement_op < newest_op
+            alone = node.contact is not Contact.HEARD or _peer_is(node, AWAY)
+            return homes if lost or (alone and _differs(homes, picture)) else None
+        case State.NORMAL if _peer_is(node, {State.NORMAL}):
+            homes = {me: me}
+            return homes if _differs(homes, picture) else None
+        case _:
+            return None
+
+
+def placed_again_op(node: Node, picture: Picture, newest_op: int) -> int:
+    """The number by which displaced users are placed again: it outranks all that was seen."""
+    return max(node.op, newest_op + (picture.placement_op == newest_op))
+
+
+def _peer_is(node: Node, states: Container[State]) -> bool:
+    """The peer is heard, in one of these states, and hears us."""
+    report = node.peer
+    heard = node.contact is Contact.HEARD and report is not None and report.hears_us
+    return heard and report is not None and report.state in states
+
+
+def _differs(homes: dict[str, str], picture: Picture) -> bool:
+    return any(picture.serving_of(home) != to for home, to in homes.items())
 
 
 def served_count(node: Node, me: str, picture: Picture, *, well: bool) -> int:

@@ -97,11 +97,16 @@ def codec(kind: Any, span: Span | None = None) -> Codec:
     raise TypeError(f"{kind!r}: no way to write this type as JSON is known; see srmd/wire/codec.py")
 
 
+def is_believable(number: int, *, proved: bool) -> bool:
+    """A node may count on from it; `proved`: the messages of the pair have digests."""
+    return number <= (BELIEVED_MAX if proved else BELIEVED_UNPROVED_MAX)
+
+
 def check_believable(numbers: Iterable[tuple[str, int]], *, proved: bool) -> None:
     """Raises MalformedMessage for a number, given with its name, that no node has counted to."""
     most = BELIEVED_MAX if proved else BELIEVED_UNPROVED_MAX
     for name, number in numbers:
-        if number > most:
+        if not is_believable(number, proved=proved):
             problem = f"{number} is more than {most}, the highest that is believed"
             if not proved:
                 problem += " without a digest: set auth.mode to require on both nodes"

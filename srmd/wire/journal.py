@@ -128,6 +128,8 @@ def node_to_json(node: Node) -> dict[str, object]:
 
 def node_from_json(raw: object) -> Node:
     """The node again.  Raises MalformedMessage that names the field."""
+    if isinstance(raw, dict):  # journals that were written before it was lack it
+        raw = {"placed_op": 0, **raw}
     return cast("Node", codec(Node).read(raw))
 
 

@@ -56,7 +56,7 @@ def test_the_documentation_shows_the_diagrams_of_the_golden_file(rewrite: bool) 
 
 
 def test_the_matrix_has_a_line_for_each_state_and_event() -> None:
-    assert len(tables.cells()) == len(OWN_STATES) * len(EVENTS) == 192
+    assert len(tables.cells()) == len(OWN_STATES) * len(EVENTS) == 204
 
 
 def test_each_edge_is_in_exactly_one_diagram() -> None:
@@ -75,5 +75,5 @@ def test_each_format_names_every_state_of_a_node(format_: tables.Format) -> None
 
 def test_the_json_is_complete() -> None:
     table = json.loads(tables.render("json"))
-    assert (len(table["states"]), len(table["cells"])) == (13, 192)
+    assert (len(table["states"]), len(table["cells"])) == (13, 204)
     assert len(table["edges"]) == len(tables.edges())

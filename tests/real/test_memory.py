@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from tests.real.conftest import USERS, Story, records, started
 from tests.real.test_robust import full_disk
 
 LIMIT_S = 60.0
+HOME = "Normal/Normal"
+AWAY, BACKUP = "Idle/On Admin Request", "Running in Backup Mode/On Admin Request"
 
 
 def offered(node: LabNode, action: str) -> bool:
@@ -69,6 +72,46 @@ def test_a_database_set_back_under_a_running_node_is_seen_and_comes_to_agree(
     for node in changed.pair.nodes:
         for record in records(node, "users.differ"):
             assert record["level"] == "error"
+
+
+def test_an_old_database_with_higher_numbers_neither_unserves_users_nor_fails_an_order() -> None:
+    """Its placement outranked each order of the running nodes: Running in Failed Mode, and each
+    recovery failed again.  Before that the users of a were placed on b, and nobody served them."""
+    with LabPair() as pair:
+        a, b = pair.a, pair.b
+        a.client.generate_users(USERS, "balanced", "user")
+        story = Story(pair, b, a)
+        for _ in range(2):
+            a.failover()
+            pair.wait_for(a=AWAY, b=BACKUP)
+            a.fallback()
+            pair.wait_for(a=HOME, b=HOME)
+        a.failover()
+        pair.wait_for(a=AWAY, b=BACKUP)
+        old_op = b.status()["database"]["placement_op"]
+        for node in pair.nodes:
+            node.kill()
+        database(story, FileAction.COPY)
+        for node in pair.nodes:
+            shutil.rmtree(node.folder / "state")
+            node.spawn()
+        pair.wait_for(a=HOME, b=HOME)
+        assert max(node.status()["local"]["op"] for node in pair.nodes) < old_op
+        database(story, FileAction.RESTORE)
+
+        def at_home() -> bool:
+            half = USERS // 2
+            placed = [node.status()["database"]["placement_op"] for node in pair.nodes]
+            return pair.served() == {"a": half, "b": half} and min(placed) > old_op
+
+        pair.wait_until("each serves its own", at_home, within_s=LIMIT_S)
+        assert records(a, "users.placed_again")
+        a.failover()
+        pair.wait_for(a=AWAY, b=BACKUP)
+        a.fallback()
+        pair.wait_for(a=HOME, b=HOME)
+        pair.wait_until("each serves its own again", at_home, within_s=LIMIT_S)
+        assert not [record for node in pair.nodes for record in records(node, "order.failed")]
 
 
 def test_a_manual_failover_on_a_full_disk_is_stored_as_soon_as_the_disk_takes_it() -> None:

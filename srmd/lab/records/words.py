@@ -21,6 +21,7 @@ from srmd.core.events import (
     PeerHeard,
     PeerLeft,
     PeerMismatched,
+    PlacementSeen,
     RecoverRequested,
     Report,
     ServicesStarted,
@@ -299,6 +300,10 @@ EVENTS: Final[dict[type, Text]] = {
     FallbackRequested: Text("an administrator asked for a fallback", "管理者のフォールバック要求"),
     RecoverRequested: Text("an administrator asked to recover", "管理者のリカバリ要求"),
     HaSet: Text("high availability was switched", "高可用性の切り替え"),
+    PlacementSeen: Text(
+        "a placement by an order that is unknown here was found in the user database",
+        "未知の操作によるユーザの配置がユーザデータベースで見つかった",
+    ),
 }
 
 

@@ -26,7 +26,7 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Ready, Step, ready
 from srmd.core.node import Node, Timer
-from srmd.core.states import Start
+from srmd.core.states import Start, State
 from srmd.core.texts import MISMATCHES, Text
 from srmd.core.transitions import step
 from srmd.lab.simulated.calls import Calls
@@ -44,10 +44,13 @@ from srmd.node.saying import heartbeat_of, summary_of
 from srmd.node.timing import TIMER_LATE_S, timer_s
 from srmd.node.users import (
     PLACED_AGAIN_PAUSE_S,
+    counted_op,
     displaced,
     homes_after,
     moved_count,
     place,
+    placed_again_op,
+    placement_seen,
     served_count,
 )
 from srmd.store.database import UserDatabaseError
@@ -119,7 +122,8 @@ class Srm:
         self.beats = Heartbeats(config, self.keyring, memory, self.life.now_s)
         self._outlived = False
         self._health = HealthReport(config.services.critical_service_delay_s)
-        node = first_node(memory, config, host.database.picture.placement_op)
+        known_op = counted_op(host.database.picture, proved=self.keyring.proves)
+        node = first_node(memory, config, known_op)
         self.node = replace(node, health=self._health.begin(self._facts()), lasting=False)
         """What the node is, by all that was decided."""
         self.spoken = self.node
@@ -346,6 +350,7 @@ class Srm:
         """The state is durable: tell, arm, act."""
         self.spoken = result.node
         self.has_spoken = True
+        self._look_at_placement()
         self.host.changed()
         if todo.tell and not self.leaving:
             self._owed = not self._resolved
@@ -446,10 +451,20 @@ class Srm:
         """The database holds something else than before."""
         placed_op = self.host.database.picture.placement_op
         self._newest_placement = max(self._newest_placement, placed_op)
-        if self._displaced() is not None and not self._placing and self.life.alive:
+        self._look_at_placement()
+        self.calls.users_changed()
+
+    def _look_at_placement(self) -> None:
+        """Our orders have to outrank what the database holds, and it has to suit our state."""
+        if not self.life.alive:
+            return
+        picture = self.host.database.picture
+        seen = placement_seen(self.node, picture, proved=self.keyring.proves)
+        if seen is not None:
+            self._put(seen)
+        if self._displaced() is not None and not self._placing:
             self._placing = True
             Flow(self.life, self._place_again())
-        self.calls.users_changed()
 
     def _displaced(self) -> dict[str, str] | None:
         me, peer = self.config.node.id, self.config.peer.id
@@ -458,8 +473,11 @@ class Srm:
 
     def _place_again(self) -> Work[None]:
         yield 0.0  # not within the use of the database that has shown it
+        if self.spoken.state is State.NORMAL:
+            yield PLACED_AGAIN_PAUSE_S
         while (homes := self._displaced()) is not None:
-            op, by = self.spoken.op, self.config.node.id
+            op = placed_again_op(self.spoken, self.host.database.picture, self._newest_placement)
+            by = self.config.node.id
             try:
                 self.host.database.use(partial(place, homes=homes, op=op, by=by))
             except UserDatabaseError:

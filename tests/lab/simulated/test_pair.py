@@ -372,3 +372,76 @@ def test_users_are_placed_again_when_moves_work_again() -> None:
     view = told.pair.look().views[B]
     assert view is not None
     assert view.served == 100
+
+
+def served(told: Told, node: NodeName) -> int:
+    view = told.pair.look().views[node]
+    assert view is not None
+    assert view.served is not None
+    return view.served
+
+
+def put_back_copies_of_the_time_failed_over(*nodes: str) -> Told:
+    """A pair at home, whose nodes then get databases that place the users of a on b."""
+    told = Told()
+    told.do("add 100 users")
+    told.run_s(TIMEOUT_S)
+    told.do("failover a")
+    told.until(lambda: told.state(B) is State.BACKUP)
+    told.run_s(TIMEOUT_S)
+    for node in nodes:
+        told.do(f"copy database of {node}")
+    told.do("fallback a")
+    told.until(lambda: not missing(AT_HOME, told.pair.look()))
+    told.run_s(TIMEOUT_S)
+    for node in nodes:
+        told.do(f"restore database of {node}")
+    return told
+
+
+@pytest.mark.parametrize("nodes", [("a",), ("b",), ("a", "b")])
+def test_two_nodes_in_normal_place_their_users_home_again(nodes: tuple[str, ...]) -> None:
+    """Copies of both nodes agreed that b serves the users of a, and b, in Normal, did not."""
+    told = put_back_copies_of_the_time_failed_over(*nodes)
+    told.run_s(TIMEOUT_S)
+    assert not missing(AT_HOME, told.pair.look())
+    assert (served(told, A), served(told, B)) == (50, 50)
+
+
+def test_an_order_outranks_a_placement_that_was_found_while_srm_runs() -> None:
+    """The floor of the numbers was taken at the start of SRM alone: the next order failed, and so
+    did each recovery from that."""
+    told = Told()
+    told.do("add 100 users")
+    told.run_s(TIMEOUT_S)
+    boot = told.pair.b.boot
+    assert boot is not None
+    boot.database.use(lambda database: database.move({"a": "b", "b": "b"}, op=500, by="b"))
+    told.run_s(TIMEOUT_S)
+    assert (served(told, A), served(told, B)) == (50, 50)
+    told.do("failover a")
+    told.until(lambda: told.state(B) is State.BACKUP)
+    told.run_s(TIMEOUT_S)
+    assert (told.state(A), served(told, B)) == (State.IDLE, 100)
+    told.do("fallback a")
+    told.until(lambda: not missing(AT_HOME, told.pair.look()))
+    told.run_s(TIMEOUT_S)
+    assert (served(told, A), served(told, B)) == (50, 50)
+    assert State.FAILED_MODE not in {step.result.node.state for step in told.steps}
+
+
+def test_a_backup_serves_on_when_a_newer_placement_is_put_under_it() -> None:
+    told = Told()
+    told.do("add 100 users")
+    told.do("failover a")
+    told.until(lambda: told.state(B) is State.BACKUP)
+    told.run_s(TIMEOUT_S)
+    boot = told.pair.b.boot
+    assert boot is not None
+    boot.database.use(lambda database: database.move({"a": "a", "b": "b"}, op=500, by="a"))
+    told.run_s(TIMEOUT_S)
+    assert served(told, B) == 100
+    told.do("fallback a")
+    told.until(lambda: not missing(AT_HOME, told.pair.look()))
+    told.run_s(TIMEOUT_S)
+    assert (served(told, A), served(told, B)) == (50, 50)
