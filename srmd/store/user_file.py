@@ -31,6 +31,9 @@ BYTES_MAX = 32 * 1024 * 1024
 LINES_MAX = 2 * USERS_MAX
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How a ZIP and an older file of Office begin."""
+RECORD_CHARS_MAX = 100_000
+"""Of one record, all its lines together: one of megabytes would be split in a single step, during
+which no heartbeat is sent."""
 LINES_TOLD_MAX = 100
 """Bad lines that are told of one file; the others are only counted."""
 
@@ -144,6 +147,10 @@ class _Record:
     """Why it is no record."""
 
 
+class _TooLong(Exception):
+    pass
+
+
 class _Lines:
     """The lines of a text, counted; those of one record are remembered."""
 
@@ -151,6 +158,14 @@ class _Lines:
         self._lines = io.StringIO(text, newline="")
         self.count = 0
         self.of_record: list[str] = []
+        self._chars_count = 0
+        """Of the record."""
+
+    def begin_record(self) -> int:
+        """The number of its first line."""
+        self.of_record = []
+        self._chars_count = 0
+        return self.count + 1
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -161,20 +176,23 @@ class _Lines:
         if self.count > LINES_MAX + 1:
             raise BadRequest(f"import: more than {LINES_MAX} lines; split the file")
         self.of_record.append(line)
+        self._chars_count += len(line)
+        if self._chars_count > RECORD_CHARS_MAX:
+            raise _TooLong
         return line
 
 
 def _records(text: str) -> Iterator[_Record]:
     lines = _Lines(text)
     if named := _NAMED_SEPARATOR.match(text):
-        next(lines)
+        next(lines)  # short: it holds no more than the separator
         separator = named[1]
     else:
         unquoted = re.sub('"[^"]*"', "", text.lstrip("\r\n")[:HEAD_CHARS]).splitlines()
         separator = max(SEPARATORS, key=(unquoted or [""])[0].count)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     while True:
-        line, lines.of_record = lines.count + 1, []
+        line = lines.begin_record()
         fields, fault = [], None
         try:
             fields = [field.strip() for field in next(reader)]
@@ -182,7 +200,12 @@ def _records(text: str) -> Iterator[_Record]:
             return
         except csv.Error as error:
             fault = f"is not CSV ({error})"
-        yield _Record(line, lines.of_record[0].rstrip(), fields if any(fields) else [], fault)
+        except _TooLong:
+            across = len(lines.of_record) > 1
+            fault = f"is longer than {RECORD_CHARS_MAX} characters"
+            fault += "; a quote that begins here does not end" if across else ""
+        text = lines.of_record[0][:RECORD_CHARS_MAX].rstrip()
+        yield _Record(line, text, fields if any(fields) else [], fault)
 
 
 # Records to users.

@@ -11,11 +11,13 @@ from srmd.store.user_file import (
     BYTES_MAX,
     LINES_MAX,
     LINES_TOLD_MAX,
+    RECORD_CHARS_MAX,
     ImportLine,
     new_lines,
     read,
     written,
 )
+from srmd.store.users import shortened
 
 NODES = ("a", "b")
 ANNA = [ImportLine(2, "anna", "a")]
@@ -133,6 +135,34 @@ def test_a_quote_that_does_not_end_is_told_where_it_begins() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "record, value, reason",
+    [
+        ("anna,a" + "," * RECORD_CHARS_MAX, "anna,a" + "," * 1000, ""),
+        ("anna" * RECORD_CHARS_MAX, "anna" * 1000, ""),
+        (
+            '"anna\n' + '","\n' * (RECORD_CHARS_MAX // 4),
+            '"anna',
+            "; a quote that begins here does not end",
+        ),
+    ],
+)
+def test_a_record_is_bounded_before_it_is_split(record: str, value: str, reason: str) -> None:
+    """A line of 8 MB of commas held the event loop for half a second, beside the heartbeats."""
+    with pytest.raises(BadImport) as caught:
+        read(f"user_id,home_node\n{record}\nbert,b\n", NODES)
+    assert caught.value.lines[0] == BadLine(
+        2, shortened(value), f"is longer than {RECORD_CHARS_MAX} characters{reason}"
+    )
+
+
+def test_the_longest_record_is_read() -> None:
+    further = "," * (RECORD_CHARS_MAX - len("user_id,home_node\n"))
+    assert read(f"user_id,home_node{further}\nanna,a{further}\n", NODES) == [
+        ImportLine(2, "anna", "a")
+    ]
+
+
 def test_all_bad_lines_are_reported_together() -> None:
     assert bad_lines("user_id,home_node\n,a\nbert,c\nbert,b\nbert,b\n") == (
         BadLine(2, ",a", "has no user id"),
@@ -156,6 +186,12 @@ def test_all_bad_lines_are_reported_together() -> None:
         ("", 1, "", "is no header: the file is empty"),
         ("\n\n", 1, "", "is no header: the file is empty"),
         ('"user_id,home_node\n', 1, '"user_id,home_node', "is not CSV (unexpected end of data)"),
+        (
+            "," * 8_000_000,
+            1,
+            shortened("," * 1000),
+            f"is longer than {RECORD_CHARS_MAX} characters",
+        ),
     ],
 )
 def test_a_bad_header_is_told_alone(content: str, line: int, value: str, reason: str) -> None:
