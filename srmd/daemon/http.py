@@ -23,13 +23,14 @@ from __future__ import annotations
 import asyncio
 import codecs
 import ipaddress
+import re
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -378,12 +379,13 @@ def _serving(route: Route, facade: Facade, body_s: float) -> Next:
 
 def _refuse_foreign_pages(request: web.Request, facade: Facade) -> None:
     control = facade.config.control
-    host = request.headers.get("Host", "")
+    given = request.headers.get("Host")
+    host = given or ""
     name = _host_name(host)
     is_ours = name in facade.host_names or Address(name, control.listen.port).is_loopback
     if control.token is not None:
         # No browser leaves the Host out; health checks of HTTP/1.0 do.
-        if not (is_ours or not host or _is_address(name)):
+        if not (is_ours or given is None or _is_address(name)):
             raise Unacceptable(
                 403,
                 f"Host: {shown(host)} is not a name of this node; say its IP address, or put the "
@@ -423,14 +425,31 @@ def _need_node(request: web.Request, facade: Facade) -> None:
         )
 
 
+_HOST: Final = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)(?P<zone>%[A-Za-z0-9._~-]+)?\]|(?P<name>[^\[\]:]+))(?::[0-9]{1,5})?"
+)
+"""A name, an IPv4 address, or an IPv6 address in brackets; then a port or nothing."""
+
+
 def _host_name(host: str) -> str:
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower().removesuffix(".")
+    """The name or the address without its zone; empty for what is neither."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return ""
+    if found["name"] is not None:
+        return found["name"].lower().removesuffix(".")
+    try:
+        address = ipaddress.IPv6Address(found["v6"])
+    except ValueError:
+        return ""
+    if found["zone"] is not None and not address.is_link_local:
+        return ""
+    return str(address)
 
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name.partition("%")[0])
+        ipaddress.ip_address(name)
     except ValueError:
         return False
     return True

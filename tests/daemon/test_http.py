@@ -484,6 +484,24 @@ async def test_without_a_token_a_rebound_name_reads_nothing(host: str) -> None:
     assert got.status == 403
 
 
+NO_HOSTS = [
+    *("[::1].evil.com", "[::1]evil", "[::1", "::1", "[localhost]", "[127.0.0.1]", "[]"),
+    *("127.0.0.1:evil", "127.0.0.1:", "127.0.0.1:1:2", "127.0.0.1:1@evil.com", ":20075"),
+    *("127.0.0.1%00evil.com", "localhost%00evil.com", "[::1%25lo]", "[::1%00evil.com]:1"),
+    "",
+]
+
+
+@pytest.mark.parametrize("token", [None, "a token of sixteen"])
+@pytest.mark.parametrize("host", NO_HOSTS)
+async def test_what_only_begins_as_an_address_is_no_host(host: str, token: str | None) -> None:
+    async with running(FakeFacade(token=token)) as api:
+        got = await api.ask("GET", "/api/v1/status", headers={"Host": host})
+    assert got.status == 403
+    assert got.error is not None
+    assert got.error.startswith(f"Host: '{host}' is not a name of this ")
+
+
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://localhost:1", "http://["]
 )
@@ -505,7 +523,7 @@ async def test_without_a_token_our_own_page_may_command() -> None:
     "host",
     [
         *("192.0.2.1", "192.0.2.1:20075", "[2001:db8::1]:1", "[fe80::1%25eth0]", "localhost."),
-        *("srmd.example", "SRMD.example.:20075", ""),
+        *("srmd.example", "SRMD.example.:20075"),
     ],
 )
 async def test_with_a_token_addresses_and_own_names_are_answered(host: str) -> None:
