@@ -8,6 +8,7 @@ import resource
 from typing import Final
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
+WAY_OUT: Final = "raise the limit of open files of srmd (LimitNOFILE, ulimit -n)"
 SHORTAGE: Final = EXHAUSTED | {errno.ENOMEM, errno.ENOBUFS}
 """What failed for one of these failed for want of ours, not by a fault of the other side."""
 

@@ -29,6 +29,7 @@ from srmd.daemon.listening import (
     mapped,
     plain_host,
 )
+from srmd.descriptors import is_exhausted
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats, Presence
 from srmd.node.punctuality import Punctuality
 from srmd.store.nodestate import NodeMemory
@@ -290,8 +291,10 @@ class HeartbeatSocket:
 
 
 def bind(listen: Address) -> socket.socket:
-    """The heartbeat socket.  Raises CannotListen."""
+    """The heartbeat socket.  Raises CannotListen; OSError when no descriptor is free."""
     try:
         return bound(listen, socket.SOCK_DGRAM)
     except OSError as error:
+        if is_exhausted(error):  # the address is well
+            raise
         raise cannot_listen("heartbeat.listen", listen, socket.SOCK_DGRAM, error) from error

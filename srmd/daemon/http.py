@@ -52,6 +52,7 @@ from srmd.daemon.listening import bound, cannot_listen
 from srmd.daemon.openapi import NODE_HEADER, Access, Answer, Body, Call, Route
 from srmd.daemon.routes import ROUTES, error
 from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
+from srmd.descriptors import is_exhausted
 from srmd.secret import Secret
 from srmd.tls import certificate_of, node_uri
 from srmd.wire.codec import MalformedMessage, dump_json, parse_json
@@ -194,7 +195,7 @@ async def serve(
     linger_s: float = LINGER_S,
     answer_s: float = ANSWER_S,
 ) -> Listener:
-    """Listen.  Raises CannotListen.
+    """Listen.  Raises CannotListen; OSError when no descriptor is free.
 
     `context()` is that of TLS for the next connection, or None; `on_refused(source, why)` hears of
     handshakes that failed.
@@ -241,6 +242,8 @@ async def serve(
             ours.pop_all()
     except OSError as failed:
         await runner.cleanup()
+        if is_exhausted(failed):  # the address is well
+            raise
         raise cannot_listen("control.listen", listen, socket.SOCK_STREAM, failed) from failed
     except BaseException:
         await runner.cleanup()

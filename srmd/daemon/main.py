@@ -70,7 +70,7 @@ def run(config_path: Path) -> int:
     except StateDirLocked as error:
         return _refuse(STATE_LOCKED, f"node.state_dir: {error}")
     except OSError as error:
-        if disk.fault_of(error) is not None:
+        if disk.fault_of(error) is not None or descriptors.is_exhausted(error):
             return _disk_refuses(config, error)
         return _refuse(
             CONFIG_BAD,
@@ -88,7 +88,8 @@ def run(config_path: Path) -> int:
         for warning in loaded.warnings:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
-            return asyncio.run(_boots(config_path, config, log, last_resort, connections_max))
+            with asyncio.Runner() as runner:  # before the coroutine: it may lack descriptors
+                return runner.run(_boots(config_path, config, log, last_resort, connections_max))
         except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -309,14 +310,22 @@ def _memory(config: Config, log: Log) -> nodestate.NodeMemory | None:
 def _disk_refuses(config: Config, error: OSError) -> int:
     """Not the configuration's fault, and it may pass: whoever starts us may try again."""
     node, folder = config.node.id, config.node.state_dir
+    if descriptors.is_exhausted(error):
+        return _refuse(DISK_REFUSES, f"node {node} is not started: {_without_descriptors(error)}")
     why = (
         "" if disk.fault_of(error) is None else f", because its state cannot be stored in {folder}"
     )
     return _refuse(DISK_REFUSES, f"node {node} is not started{why}: {disk.in_words(error)}")
 
 
+def _without_descriptors(error: OSError) -> str:
+    return f"no file descriptor is free ({error.strerror}); {descriptors.WAY_OUT}"
+
+
 def _refuse_log(error: LogError) -> int:
     cause = error.__cause__
+    if isinstance(cause, OSError) and descriptors.is_exhausted(cause):
+        return _refuse(DISK_REFUSES, f"the log is not opened: {_without_descriptors(cause)}")
     refused = isinstance(cause, OSError) and disk.fault_of(cause) in PASSING
     return _refuse(DISK_REFUSES if refused else CONFIG_BAD, str(error))
 

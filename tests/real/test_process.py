@@ -258,6 +258,32 @@ def test_idle_connections_leave_a_node_with_a_low_limit_what_it_needs(
     assert not not_records(node)
 
 
+@pytest.mark.parametrize("limit_count", [6, 7, 8, 10, 11])
+def test_a_node_that_lacks_descriptors_to_start_says_so(node: LabNode, limit_count: int) -> None:
+    """It was told to choose another address, or left a traceback and a coroutine never awaited."""
+    limited = "import os, resource, sys; n = int(sys.argv[1])"
+    limited += "; resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))"
+    limited += "; os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+    srmd = ["-m", "srmd", "run", "--config", str(node.config_file)]
+    node.vacate()
+    ended = subprocess.run(
+        [sys.executable, "-c", limited, str(limit_count), *srmd],
+        cwd=node.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=END_LIMIT_S,
+    )
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert (ended.returncode, said) == (
+        14,
+        [
+            "srmd: node a is not started: no file descriptor is free (Too many open files); "
+            "raise the limit of open files of srmd (LimitNOFILE, ulimit -n)"
+        ],
+    )
+
+
 def test_a_node_without_descriptors_says_so_and_goes_on_when_there_are_some(
     pair: LabPair, node: LabNode
 ) -> None:
