@@ -43,7 +43,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.PORT_BUSY: "run: a port is in use",
     Exit.STATE_LOCKED: "run: another process uses the state directory",
     Exit.STATE_DAMAGED: "run: the stored state is damaged",
-    Exit.DISK_REFUSES: "run: the state cannot be stored (disk full, read-only); no descriptor is free",
+    Exit.DISK_REFUSES: "run: the state cannot be stored, as on a full disk; no descriptor left",
     Exit.INTERNAL: "internal error: a defect of srmd",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.BROKEN_PIPE: "the output could not be written: its reader went away, it is closed or full",
