@@ -478,10 +478,10 @@ class Srm(Events):
                 if not told:
                     self.log.error("users.displaced", op=op, error=str(error))
                     told = True
-                await asyncio.sleep(PLACED_AGAIN_PAUSE_S)
             else:
                 self.log.warning("users.placed_again", op=op)
                 self.peer.placement_changed()
+            await asyncio.sleep(PLACED_AGAIN_PAUSE_S)
 
     async def _move(self, homes: dict[str, str], op: int, moved_count: int) -> None:
         rate_per_s, by = self.config.users.move_rate_per_s, self.config.node.id

@@ -481,9 +481,10 @@ class Srm:
             try:
                 self.host.database.use(partial(place, homes=homes, op=op, by=by))
             except UserDatabaseError:
-                yield PLACED_AGAIN_PAUSE_S
+                pass
             else:
                 self.calls.placement_changed()
+            yield PLACED_AGAIN_PAUSE_S
         self._placing = False
 
     # ------------------------------------------------------------ health and memory

@@ -85,7 +85,7 @@ def test_the_operator_brings_everybody_home_and_it_is_written_down() -> None:
 # ------------------------------------------------------------ a program that is wrong
 
 
-def move_nobody(*_: Any) -> None:
+def move_nobody(*_: Any, **__: Any) -> None:
     """The database takes the order, and nothing comes of it."""
 
 
