@@ -27,6 +27,7 @@ from srmd.core.events import (
     PeerHeard,
     PeerLeft,
     PeerMismatched,
+    PlacementSeen,
     RecoverRequested,
     ServicesStarted,
     ServicesStopped,
@@ -1041,6 +1042,7 @@ NOTHING: list[tuple[Event, set[State]]] = [
     (OperationFailed(10, Order.MOVE_USERS), {*RESTING, S.UNKNOWN, S.FALLING_BACK}),
     (StayExpired(10), {*RESTING, S.UNKNOWN}),
     (FallbackDue(10), EVERY - {S.FAILED_OVER}),
+    (PlacementSeen(50), EVERY),
 ]
 """Events of the present operation, and the states that make nothing of them."""
 
