@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -27,6 +28,7 @@ def until_reader_goes(work: Callable[[], int]) -> int:
     """Do long work, to its end or until nobody reads the output any more."""
     if threading.current_thread() is not threading.main_thread() or not _has_reader():
         return work()
+    tempfile.gettempdir()  # the first time it tries out a file, which an interruption would leave
     gone, ended = threading.Event(), threading.Event()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -291,9 +291,10 @@ class LabPair:
         on_change: Callable[[str], None] | None = None,
     ) -> None:
         """`overrides` are settings of both nodes; `on_change` hears of each change seen."""
-        self.folder = Path(tempfile.mkdtemp(prefix="srmd-lab-"))
         self.mark = secrets.token_hex(8)
+        self.folder = Path(tempfile.gettempdir()) / f"srmd-lab-{self.mark}"
         self._leash = Leash(self.mark, self.folder)
+        self.folder.mkdir(0o700)  # after the leash: it removes the folder, whatever interrupts us
         self.left_behind: list[str] = []
         """Processes that `close` had to kill because their node had left them; none is right."""
         self._on_change = on_change
