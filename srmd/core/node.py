@@ -158,7 +158,7 @@ def serving(node: Node) -> Serving:
             # Only a Normal node begins here; its database may still place more on it than its own.
             return Serving.NOBODY if node.stage is Stage.READY else Serving.OWN
         case State.FALLING_BACK:
-            return Serving.OWN if node.stage is Stage.READY else Serving.PLACED
+            return Serving.PLACED if node.stage is Stage.BEGUN else Serving.OWN
         case State.TAKING_OVER:
             # The peer has not let its users go yet, whatever an old placement says.
             return Serving.OWN if node.stage is Stage.BEGUN else Serving.PLACED

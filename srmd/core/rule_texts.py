@@ -360,9 +360,11 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
     ),
     "answer_while_falling_back": (
         case(
-            S.NORMAL,
-            "The home node is Normal: the fallback has ended (row 1).",
-            "ホーム ノードが「標準」になり、フォールバックが完了しました (第 1 行)。",
+            S.FALLING_BACK,
+            "The home node is Normal: place its users there in this node's database too (srmd).",
+            "ホーム ノードが「標準」になったため、このノードのデータベースでも"
+            "ユーザをホーム ノードに配置します (srmd 独自)。",
+            peer=S.NORMAL,
         ),
         case(
             S.TAKING_OVER,
@@ -525,6 +527,13 @@ JAPANESE: Final[dict[str, str]] = {
     ),
     "Two nodes that are not set up as a pair are both Unknown (R11, row 24).": (
         "設定がペアとして一致しないため、両ノードが「不明」になります (R11、第 24 行)。"
+    ),
+    "The users are home by our database too: Normal (row 1).": (
+        "データベースでもユーザがホーム ノードに配置され、「標準」になります (第 1 行)。"
+    ),
+    "A database that cannot place them has failed, which the health tells: Normal too (ours).": (
+        "ユーザを配置できないデータベースは故障しており、正常性に示されるため、「標準」になります"
+        " (srmd 独自)。"
     ),
     "Users that cannot be brought home at the start are an internal error (row 21).": (
         "開始時にユーザをホーム ノードに配置できない場合は内部エラーです (第 21 行)。"

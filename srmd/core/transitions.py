@@ -733,11 +733,11 @@ def answer_while_falling_back(node: Node, event: PeerHeard) -> Step:
     peer = event.report
     match peer.state:
         case State.TAKING_BACK:
-            if peer.stage is Stage.BEGUN or node.stage is Stage.READY:
+            if peer.stage is Stage.BEGUN or node.stage is not Stage.BEGUN:
                 return stay(node)
             return Step(replace(node, stage=Stage.READY))
         case State.NORMAL:
-            return go(node, State.NORMAL, Reason.NORMAL, EACH_HOME)
+            return place_them_home(node)
         case State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN | State.IDLE:
             return claim(node, node.cause)
         case State.BACKUP | State.TAKING_OVER:
@@ -750,6 +750,29 @@ def answer_while_falling_back(node: Node, event: PeerHeard) -> Step:
             return claim(node, take_over_reason(peer)) if well(node) else stay(node)
         case State.INITIALIZING | State.FALLING_BACK | State.UNKNOWN | State.DOWN:
             return stay(node)
+
+
+def place_them_home(node: Node) -> Step:
+    """The users are home: our database has to say so too, before we are Normal (ours).
+
+    It is what a node goes by that stands alone.  If it placed them here still, and SRM restarted
+    now into another group or without high availability, both nodes would serve them.
+    """
+    if node.stage is Stage.MOVING:
+        return stay(node)
+    return go(node, node.state, node.reason, EACH_HOME, cause=node.cause, stage=Stage.MOVING)
+
+
+def end_falling_back(node: Node, event: UsersMoved) -> Step:
+    """The users are home by our database too: Normal (row 1)."""
+    return go(node, State.NORMAL, Reason.NORMAL)
+
+
+def end_falling_back_unplaced(node: Node, event: OperationFailed) -> Step:
+    """A database that cannot place them has failed, which the health tells: Normal too (ours)."""
+    if event.order is Order.MOVE_USERS:
+        return go(node, State.NORMAL, Reason.NORMAL)
+    return stay(node)
 
 
 def overdue_falling_back(node: Node, event: StayExpired) -> Step:
@@ -1051,15 +1074,20 @@ RULES: dict[State, tuple[Row, ...]] = {
         on(
             PeerHeard,
             answer_while_falling_back,
-            S.NORMAL,
             S.TAKING_OVER,
             *FAILED_OVER_STATES,
             *FAILOVER_AND_OUT,
         ),
         on(PeerDown, take_over_from_lost_peer, S.TAKING_OVER),
         on(PeerLeft, take_over_from_lost_peer, S.TAKING_OVER),
+        on(UsersMoved, end_falling_back, S.NORMAL),
+        on(OperationFailed, end_falling_back_unplaced, S.NORMAL),
         on(StayExpired, overdue_falling_back, S.FAILED_MODE),
-        *NO_ORDERS,
+        *ignore(
+            ServicesStarted,
+            ServicesStopped,
+            because="the health tells whether the services run",
+        ),
         *ignore(HealthChanged, because="looked at when the fallback has ended"),
     ),
     S.FAILED_MODE: (

@@ -430,7 +430,7 @@ class Srm(Events):
         """Move the users, at the configured pace, and have the peer know."""
         config, picture = self.config, self.host.database.picture
         homes = homes_after(order, me=config.node.id, peer=config.peer.id)
-        moved = moved_count(homes, picture)
+        moved = moved_count(homes, picture, me=config.node.id)
         async with asyncio.timeout(config.users.move_limit_s):
             await self._move(homes, order.op, moved)
         if self._times is not None and order.to is Destination.HERE:

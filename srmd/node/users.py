@@ -62,10 +62,15 @@ def homes_after(order: MoveUsers, *, me: str, peer: str) -> dict[str, str]:
     return {me: me, peer: me if order.to is Destination.HERE else peer}
 
 
-def moved_count(homes: dict[str, str], picture: Picture) -> int:
-    """How many users a move to these places concerns."""
+def moved_count(homes: dict[str, str], picture: Picture, *, me: str) -> int:
+    """How many users a move brings here.
+
+    Those who leave are counted, and paced, by the node that they come to.
+    """
     return sum(
-        picture.assigned_to(home) for home, to in homes.items() if picture.serving_of(home) != to
+        picture.assigned_to(home)
+        for home, to in homes.items()
+        if to == me and picture.serving_of(home) != me
     )
 
 

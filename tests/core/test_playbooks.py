@@ -524,7 +524,31 @@ def test_r6_the_backup_lets_go_when_the_home_node_is_ready() -> None:
     story.see(hears(S.TAKING_BACK, reason, op=11), do=[], stage=Stage.BEGUN)
     story.see(hears(S.TAKING_BACK, reason, op=11, stage=Stage.READY), do=[], stage=Stage.READY)
     story.see(hears(S.TAKING_BACK, reason, op=13, stage=Stage.MOVING), do=[], stage=Stage.READY)
-    story.see(hears(S.NORMAL), (S.NORMAL, R.NORMAL), [HOME])
+    story.see(hears(S.NORMAL, op=14), (S.FALLING_BACK, reason), [HOME], stage=Stage.MOVING)
+
+
+def test_r6_the_backup_is_normal_when_its_own_database_has_the_users_home() -> None:
+    """It was Normal before.  SRM restarted right then, into another group: its database placed the
+    users of the peer on it still, and both nodes served them."""
+    story, reason = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST, stage=Stage.READY), R.ON_ADMIN_REQUEST
+    story.see(hears(S.NORMAL), (S.FALLING_BACK, reason), [HOME], stage=Stage.MOVING)
+    story.see(hears(S.NORMAL), do=[], stage=Stage.MOVING)
+    assert serving(story.node) is Serving.OWN
+    story.answer(UsersMoved, then=(S.NORMAL, R.NORMAL), do=[])
+
+
+def test_r6_a_backup_whose_database_has_failed_is_normal_too_and_its_health_tells() -> None:
+    story = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST, stage=Stage.MOVING)
+    story.see(OperationFailed(10, Order.MOVE_USERS), (S.NORMAL, R.NORMAL), [])
+
+
+def test_r6_a_home_node_that_begins_again_is_answered_when_the_users_are_placed() -> None:
+    """SRM restarted on it, before this node was Normal."""
+    story = play(S.FALLING_BACK, R.ON_ADMIN_REQUEST, stage=Stage.MOVING)
+    story.see(hears(S.INITIALIZING), do=[], stage=Stage.MOVING)
+    again = hears(S.TAKING_BACK, R.INITIALIZATION, stage=Stage.READY)
+    story.see(again, do=[], stage=Stage.MOVING)
+    story.answer(UsersMoved, then=(S.NORMAL, R.NORMAL), do=[])
 
 
 def test_r6_a_home_node_that_is_ready_takes_its_users_from_a_peer_that_is_normal_already() -> None:
@@ -1038,8 +1062,9 @@ NOTHING: list[tuple[Event, set[State]]] = [
     (BAD, {S.TAKING_OVER, S.TAKING_BACK}),
     (ServicesStarted(10), EVERY - {S.TAKING_BACK}),
     (ServicesStopped(10), EVERY - {S.FAILING_OVER}),
-    (UsersMoved(10), EVERY - {S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK}),
-    (OperationFailed(10, Order.MOVE_USERS), {*RESTING, S.UNKNOWN, S.FALLING_BACK}),
+    (UsersMoved(10), EVERY - {S.INITIALIZING, S.TAKING_OVER, S.TAKING_BACK, S.FALLING_BACK}),
+    (OperationFailed(10, Order.MOVE_USERS), {*RESTING, S.UNKNOWN}),
+    (OperationFailed(10, Order.START_SERVICES), {*RESTING, S.UNKNOWN, S.FALLING_BACK}),
     (StayExpired(10), {*RESTING, S.UNKNOWN}),
     (FallbackDue(10), EVERY - {S.FAILED_OVER}),
     (PlacementSeen(50), EVERY),

@@ -287,6 +287,8 @@ def _plain_peer(node: Node, peer: Report) -> Report | None:
             return _read_with_its_state(bare, peer)
         case _ if node.contact is not Contact.HEARD:
             return None
+        case State.FALLING_BACK if node.stage is Stage.MOVING:
+            return _read_with_its_state(bare, peer)  # by the Normal node that it becomes
         case State.TAKING_BACK if peer.state is State.NORMAL:
             return replace(bare, health=peer.health, lasting=peer.lasting)
         case State.TAKING_BACK if peer.state is State.FALLING_BACK:

@@ -442,7 +442,7 @@ class Srm:
         homes = homes_after(order, me=config.node.id, peer=config.peer.id)
         rate_per_s = config.users.move_rate_per_s
         if rate_per_s > 0:
-            yield moved_count(homes, picture) / rate_per_s
+            yield moved_count(homes, picture, me=config.node.id) / rate_per_s
         by = config.node.id
         self.host.database.use(lambda database: place(database, homes, order.op, by))
         self.calls.placement_changed()
