@@ -376,6 +376,16 @@ HINTS: Final[dict[str, Text]] = {
         "ノード {node} から、{services} が実行されていないと報告されています。{follows}"
         "ノード {node} のログで原因を確認し、そこで `srmd service start NAME` を実行します。",
     ),
+    "users_displaced": Text(
+        "The user database of node {node} places {count} users on the wrong node, so no node serves"
+        " them. Node {node} tries to place them again every {pause_s} s. If this notice stays,"
+        " the database cannot be written: find the cause at `users.displaced` in the log of node"
+        " {node}.",
+        "ノード {node} のユーザ データベースが {count} 人のユーザを誤ったノードに配置しているため、"
+        "このユーザはサービスを受けていません。ノード {node} は {pause_s} 秒ごとに配置し直します。"
+        "この注意が消えない場合はデータベースに書き込めません。"
+        "ノード {node} のログの `users.displaced` で原因を確認します。",
+    ),
     "one_way": Text(
         "Node {peer} does not receive the heartbeats of node {node}. Repair the network from node"
         " {node} to node {peer} before anything else.",

@@ -464,6 +464,13 @@ class Srm(Events):
         picture = self.host.database.picture
         return displaced(self.spoken, picture, self._newest_placement, me=me, peer=peer)
 
+    @property
+    def displaced_count(self) -> int:
+        """Users whom our database places against the states of the nodes, so that none serves
+        them."""
+        homes, picture = self._displaced(), self.host.database.picture
+        return moved_count(homes, picture, me=self.config.node.id) if homes is not None else 0
+
     async def _place_again(self) -> None:
         """The database was replaced under a node at rest: it serves the users as before."""
         if self.spoken.state is State.NORMAL:

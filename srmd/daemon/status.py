@@ -115,15 +115,23 @@ def _outage(found: Outage | None) -> dict[str, Any] | None:
 
 
 def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> tuple[Text, ...]:
-    """What an operator should know besides the row: services that are down, a suspect peer, a state
-    that is not stored, or datagrams that are no heartbeats of the peer and mean a mistake.  What
-    counts as the mismatch is not told twice."""
+    """What an operator should know besides the row: services that are down, users who are placed
+    on the wrong node, a suspect peer, a state that is not stored, or datagrams that are no
+    heartbeats of the peer and mean a mistake.  What counts as the mismatch is not told twice."""
     srm, unsaved = node.srm, node.saving.notice(node.config.node.id)
     found: list[Text] = []
     if srm is not None:
         me, peer = node.config.node.id, node.config.peer.id
         presence = srm.heartbeat.presence()
-        told = hints(node.shown, presence, me=me, peer=peer, ours=ours, theirs=theirs)
+        told = hints(
+            node.shown,
+            presence,
+            me=me,
+            peer=peer,
+            ours=ours,
+            theirs=theirs,
+            displaced_count=srm.displaced_count,
+        )
         found += [hint.text for hint in told]
         mistakes = srm.heartbeat.beats.notices(time.monotonic())
         found += [text for text in mistakes if text != srm.mismatch]

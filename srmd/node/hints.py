@@ -9,7 +9,7 @@ from srmd.core.services import DATABASE_SERVICE
 from srmd.core.states import PASSING, Contact, State
 from srmd.core.texts import DELAYS, HINTS, UNSERVED, Text
 from srmd.node.heartbeats import Presence
-from srmd.node.users import Picture, served_count
+from srmd.node.users import PLACED_AGAIN_PAUSE_S, Picture, served_count
 from srmd.wire.heartbeat import Summary
 
 
@@ -90,13 +90,22 @@ def hints(
     peer: str,
     ours: Outage | None = None,
     theirs: Outage | None = None,
+    displaced_count: int = 0,
 ) -> tuple[Hint, ...]:
-    """All that holds now, the most urgent first."""
+    """All that holds now, the most urgent first.
+
+    `displaced_count`: users whom our database places against the states of the nodes.
+    """
     found = []
     if ours is not None:
         found.append(_of("service_down", ours, machine.state, me))
     if theirs is not None and machine.peer is not None:
         found.append(_of("peer_service_down", theirs, machine.peer.state, peer))
+    if displaced_count:
+        text = HINTS["users_displaced"].naming(
+            node=me, count=str(displaced_count), pause_s=f"{PLACED_AGAIN_PAUSE_S:g}"
+        )
+        found.append(Hint("users_displaced", text))
     if machine.contact is Contact.HEARD and is_suspect(presence):
         found.append(
             Hint(

@@ -390,6 +390,35 @@ def test_databases_that_stay_unlike_in_row_1_break_an_invariant(
     assert ("broken: users_agree" in result.why) is broken, result.why
 
 
+def serving(a: int, **changes: Any) -> Views:
+    """Both in Normal; node a serves so many of the 10 users at home on it."""
+    return {A: dataclasses.replace(HOME, served=a, **changes), B: HOME}
+
+
+SERVED_WITHIN_S = 20.0
+"""10 * keep_alive_interval + 10 s, of TIMERS."""
+
+
+@pytest.mark.parametrize(
+    "plan,broken",
+    [
+        (from_then(2.0, serving(0)), True),
+        (from_then(2.0, serving(20)), True),
+        (lambda now_s: serving(10) if now_s % 15 < 1 else serving(0), False),
+        (from_then(2.0, serving(0, able=False)), False),
+        (from_then(2.0, serving(0, peer_down=True)), False),
+        (from_then(2.0, serving(0, half=IDLE)), False),
+    ],
+)
+def test_users_at_home_whom_their_node_does_not_serve_in_row_1_break_an_invariant(
+    plan: Callable[[float], Views], broken: bool
+) -> None:
+    """Both nodes were in Normal, their databases alike, and nobody saw that users had no node."""
+    step = Step(1, check=Stays(Picture(), duration(f"{2 * SERVED_WITHIN_S:g}s")))
+    result = played(FakeStage(plan), step, invariants=(Invariant.HOMES_SERVED,))
+    assert ("broken: homes_served" in result.why) is broken, result.why
+
+
 def test_a_story_does_not_end_while_the_databases_differ() -> None:
     @dataclasses.dataclass
     class Unlike(FakeStage):

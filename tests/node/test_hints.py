@@ -65,6 +65,17 @@ def test_a_peer_that_does_not_hear_us_is_told() -> None:
     assert told.text.en.startswith("Node b does not receive the heartbeats of node a.")
 
 
+def test_users_who_cannot_be_placed_again_are_told_in_both_languages() -> None:
+    """Only the log had it: `users.displaced`."""
+    (told,) = hints(NORMAL, presence(0.1, 0, 4.9), me="a", peer="b", displaced_count=50)
+    assert told.key == "users_displaced"
+    assert told.text.en.startswith(
+        "The user database of node a places 50 users on the wrong node, so no node serves them."
+        " Node a tries to place them again every 1 s."
+    )
+    assert "50 人" in told.text.ja
+
+
 def test_a_pair_that_is_well_has_no_hint() -> None:
     assert hints(NORMAL, presence(0.1, 0, 4.9), me="a", peer="b") == ()
 

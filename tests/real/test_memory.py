@@ -114,6 +114,50 @@ def test_an_old_database_with_higher_numbers_neither_unserves_users_nor_fails_an
         assert not [record for node in pair.nodes for record in records(node, "order.failed")]
 
 
+def test_users_who_cannot_be_placed_again_are_told_by_a_notice_until_they_are() -> None:
+    """Both nodes Normal, "All is well", and nobody served the users of a: only the log knew it."""
+    with LabPair() as pair:
+        a, b = pair.a, pair.b
+        a.client.generate_users(USERS, "balanced", "user")
+        a.failover()
+        pair.wait_for(a=AWAY, b=BACKUP)
+
+        def alike() -> bool:
+            held = [node.status() for node in pair.nodes]
+            away = all(one["users"]["placement"]["a"] == "b" for one in held)
+            return away and all(one["database"]["users_count"] == USERS for one in held)
+
+        pair.wait_until("both databases place the users on b", alike, within_s=LIMIT_S)
+        stories = Story(pair, a, b), Story(pair, b, a)
+        for story in stories:
+            database(story, FileAction.COPY)
+        a.fallback()
+        pair.wait_for(a=HOME, b=HOME)
+        a.client.set_fault("moves", active=True)
+        for story in stories:
+            database(story, FileAction.RESTORE)
+        words = f"The user database of node a places {USERS // 2} users on the wrong node"
+
+        def told() -> bool:
+            return any(notice["en"].startswith(words) for notice in a.status()["notices"])
+
+        pair.wait_until("node a says so", told, within_s=LIMIT_S)
+        seen = a.status()
+        assert seen["handbook"]["row"] == 1
+        assert seen["handbook"]["action"]["en"] == "Do what the notices say."
+        assert seen["users"]["served"]["a"] == 0
+        pair.wait_until(
+            "the log has it too", lambda: bool(records(a, "users.displaced")), within_s=LIMIT_S
+        )
+        a.client.set_fault("moves", active=False)
+        half = USERS // 2
+
+        def well() -> bool:
+            return pair.served() == {"a": half, "b": half} and a.status()["notices"] == []
+
+        pair.wait_until("each serves its own, and nothing is left to say", well, within_s=LIMIT_S)
+
+
 def test_a_manual_failover_on_a_full_disk_is_stored_as_soon_as_the_disk_takes_it() -> None:
     """R2: the services of an Idle node stay stopped, also when its process is killed and starts.
 

@@ -66,4 +66,5 @@ def view_of(status: Json, ids: Mapping[NodeName, str]) -> View:
         mismatch=status["mismatch"],
         content=content if database["db_id"] else None,
         control_fails=status["peer"]["control_reachable"] is False,
+        able=status["local"]["outage"] is None,
     )

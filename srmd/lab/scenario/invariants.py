@@ -16,6 +16,9 @@ RESTS_AFTER_INTERVALS: Final = 3
 AGREE_WITHIN: Final = duration("initialization_keep_alive_timeout + 20 * keep_alive_interval")
 """How long two nodes in row 1 may hold different users: to compare them at rest takes 10 intervals,
 to read all users of the peer again some seconds.  Ours."""
+SERVED_WITHIN: Final = duration("10 * keep_alive_interval + 10s")
+"""How long two nodes in row 1 may serve others than those at home: users are placed again after a
+second, and once a second while that fails.  Ours."""
 _NORMAL: Final = (State.NORMAL, Reason.NORMAL)
 
 
@@ -30,7 +33,9 @@ class Watch:
         self._invariants = tuple(invariants)
         self._rest_s = RESTS_AFTER_INTERVALS * timers["keep_alive_interval"]
         self._agree_s = AGREE_WITHIN.seconds(timers)
+        self._served_s = SERVED_WITHIN.seconds(timers)
         self._differ_since_s: float | None = None
+        self._misserved_since_s: float | None = None
         self._before = first
         self._unchanged_since_s = first.at_s
         self._assigned = first.assigned or {}
@@ -100,6 +105,29 @@ class Watch:
             return differ
         return None
 
+    def _homes_served(self, look: Look) -> str | None:
+        """Within a bound, which begins anew while a node cannot serve, or does not hear the other.
+
+        Normal is a state of high availability.
+        """
+        wrong = [
+            f"{node.value} serves {view.served} of {view.assigned[node]} at home on it"
+            for node, view in look.views.items()
+            if view is not None and view.assigned is not None and view.served is not None
+            if view.served != view.assigned[node]
+        ]
+        at_home = all(
+            view is not None and view.half == _NORMAL and view.able and not view.peer_down
+            for view in look.views.values()
+        )
+        if not at_home or not wrong:
+            self._misserved_since_s = None
+        elif self._misserved_since_s is None:
+            self._misserved_since_s = look.at_s
+        elif look.at_s - self._misserved_since_s > self._served_s:
+            return " | ".join(wrong)
+        return None
+
     def _one_backup(self, look: Look) -> str | None:
         both = all(_both_backup(one) for one in (self._before, look))
         return str(look) if both else None
@@ -123,6 +151,7 @@ _CHECKS: Final[Mapping[Invariant, Callable[[Watch, Look], str | None]]] = {
     Invariant.OP_GROWS: Watch._op_grows,  # noqa: SLF001
     Invariant.KNOWN_ROWS: Watch._known_rows,  # noqa: SLF001
     Invariant.USERS_AGREE: Watch._users_agree,  # noqa: SLF001
+    Invariant.HOMES_SERVED: Watch._homes_served,  # noqa: SLF001
     Invariant.ONE_BACKUP: Watch._one_backup,  # noqa: SLF001
     Invariant.NO_FAILED_MODE: Watch._no_failed_mode,  # noqa: SLF001
     Invariant.NO_TRANSITION: Watch._no_transition,  # noqa: SLF001

@@ -52,6 +52,9 @@ class View:
     control_fails: bool = False
     """Its last call to the peer was not answered: users cannot be exchanged."""
 
+    able: bool = True
+    """Its critical services and its database run, as far as it has to serve."""
+
     def names(self, row: Row) -> bool:
         """The node names this row of the handbook."""
         return row in (self.row, self.row_key)

@@ -37,6 +37,7 @@ class Invariant(Enum):
     OP_GROWS = "op_grows"
     KNOWN_ROWS = "known_rows"
     USERS_AGREE = "users_agree"
+    HOMES_SERVED = "homes_served"
     ONE_BACKUP = "one_backup"
     NO_FAILED_MODE = "no_failed_mode"
     NO_TRANSITION = "no_transition"
@@ -47,6 +48,7 @@ ALWAYS: Final = (
     Invariant.OP_GROWS,
     Invariant.KNOWN_ROWS,
     Invariant.USERS_AGREE,
+    Invariant.HOMES_SERVED,
 )
 """These hold in every scenario; the others where the file names them."""
 
@@ -55,6 +57,7 @@ MEANINGS: Final[Mapping[Invariant, str]] = {
     Invariant.OP_GROWS: "the operation number of a node never falls",
     Invariant.KNOWN_ROWS: "the handbook knows every pair at which the nodes rest",
     Invariant.USERS_AGREE: "in row 1 both databases come to hold the same users",
+    Invariant.HOMES_SERVED: "in row 1 each node comes to serve those at home on it, and no others",
     Invariant.ONE_BACKUP: "never both nodes Running in Backup Mode",
     Invariant.NO_FAILED_MODE: "never Running in Failed Mode",
     Invariant.NO_TRANSITION: "no node changes its state at all",

@@ -210,6 +210,7 @@ def view_of(node: SimulatedNode) -> View | None:
         mismatch=boot.mismatch.en if boot.mismatch is not None else None,
         content=str(picture.content) if picture.is_known else None,
         control_fails=boot.srm is not None and boot.srm.calls.reachable is False,
+        able=boot.services.critical_ok and boot.database.ok,
     )
 
 
