@@ -316,32 +316,47 @@ MISMATCHES: Final[dict[str, Text]] = {
         "peer.heartbeat をノード {peer} のアドレスに設定し、途中のプロキシを確認してください",
     ),
     "other_receiver": Text(
-        "node {peer} receives messages under the id {me} that this node has not sent: "
-        "another node {me} sends to it. Compare node.id, peer.id, peer.heartbeat and peer.control "
-        "of all nodes that have this group and key, then run `srmd srm restart`",
-        "ノード {peer} は、このノードが送信していない id {me} のメッセージを受信しています。"
-        "別のノード {me} が送信しています。"
-        "このグループと鍵を持つすべてのノードの node.id、peer.id、peer.heartbeat、peer.control を"
-        "確認してから、`srmd srm restart` を実行してください",
+        "node {peer} has received messages with node.id {me} and numbers that this node has not"
+        " sent. Either another node {me} sends to node {peer}, or one of the two nodes lost its"
+        " memory or was put back to an older state. If a state was lost or put back, wait: SRM"
+        " starts again above these numbers within {pause_s} s, or at once with `srmd srm restart`."
+        " If there is another node {me}, compare node.id, peer.id, peer.heartbeat and peer.control"
+        " of all nodes that have this group and key, then run `srmd srm restart`",
+        "ノード {peer} は、このノードが送信していない番号を持つ node.id {me} のメッセージを"
+        "受信しています。別のノード {me} がノード {peer} に送信しているか、一方のノードの記憶が"
+        "失われたか、古い状態に戻されています。"
+        "状態が失われたか戻された場合は、待ちます。"
+        "{pause_s} 秒以内に SRM がその番号より大きい番号で再び開始します。"
+        "`srmd srm restart` を実行すると、すぐに開始します。"
+        "別のノード {me} がある場合は、このグループと鍵を持つすべてのノードの node.id、peer.id、"
+        "peer.heartbeat、peer.control を確認してから、`srmd srm restart` を実行してください",
     ),
     "twice": Text(
         "heartbeats with node.id {peer} arrive from {source}, and node {peer}, which is received,"
-        " does not send them: node.id {peer} is used twice, or recorded heartbeats are sent again."
-        " Stop the second node, or give it its own node.id",
+        " does not send them. Either node.id {peer} is used twice, or node {peer} was started"
+        " without its memory, or recorded heartbeats are sent again. If node {peer} lost its"
+        " memory, wait: it continues above its former numbers by itself. If there is a second"
+        " node, stop it or give it its own node.id",
         "{source} から node.id {peer} のハートビートが届いていますが、"
         "受信中のノード {peer} が送信したものではありません。"
-        "node.id {peer} が 2 つのノードで使用されているか、"
-        "記録されたハートビートが再送されています。"
-        "2 つ目のノードを停止するか、固有の node.id を設定してください",
+        "node.id {peer} が 2 つのノードで使用されているか、ノード {peer} が記憶のない状態で"
+        "起動したか、記録されたハートビートが再送されています。"
+        "ノード {peer} の記憶が失われた場合は、待ちます。以前の番号の続きから自動的に再開します。"
+        "2 つ目のノードがある場合は、停止するか、固有の node.id を設定してください",
     ),
     "known_newer": Text(
         "node {peer} refuses the control messages of node {me} as old: it has received newer ones"
         " with node.id {me}. Another node with node.id {me} runs, or node {me} has lost its state."
-        " Stop the second node, or give it its own node.id",
+        " If node {me} has lost its state, check the way from node {peer} to node {me}: node {me}"
+        " continues above its former numbers as soon as it receives a heartbeat of node {peer}."
+        " If there is a second node, stop it or give it its own node.id",
         "ノード {peer} が、ノード {me} の制御メッセージを古いものとして拒否しました。"
         "ノード {peer} は、node.id {me} のより新しいメッセージを受信しています。"
         "node.id {me} を使用するノードがほかにもあるか、ノード {me} の状態が失われています。"
-        "2 つ目のノードを停止するか、固有の node.id を設定してください",
+        "ノード {me} の状態が失われた場合は、ノード {peer} からノード {me} への経路を確認します。"
+        "ノード {me} は、ノード {peer} のハートビートを受信すると、"
+        "以前の番号の続きから自動的に再開します。"
+        "2 つ目のノードがある場合は、停止するか、固有の node.id を設定してください",
     ),
     "old": Text(
         "heartbeats of node {peer} arrive with older numbers than before: its state was lost or an "

@@ -336,16 +336,17 @@ class ServerNode:
             self.save_failed(late)
             raise late from None
 
-    def outlive(self, incarnation: int) -> bool:
+    def outlive(self, incarnation: int) -> float:
         """The peer knows a later number of ours than we do: our memory was lost.  Start SRM again
-        above it, or the peer would take all that we say for replays.  False: not so soon again."""
-        if not self._renumbering.begin(time.monotonic()):
-            return False
+        above it, or the peer would take all that we say for replays.  See `Renumbering.begin`."""
+        pause_s = self._renumbering.begin(time.monotonic())
+        if pause_s > 0:
+            return pause_s
         self.log.warning("node.incarnation_lost", incarnation=incarnation)
         self._restarting = asyncio.create_task(
             self._restart_above(incarnation), name="restart above incarnation"
         )
-        return True
+        return 0.0
 
     async def _restart_above(self, incarnation: int) -> None:
         async with self._srm_order:

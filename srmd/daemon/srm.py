@@ -20,7 +20,7 @@ from srmd.core.events import Booted, Event, Order, PeerDown
 from srmd.core.machine import Step
 from srmd.core.node import Node, Serving, Timer, serving
 from srmd.core.states import Contact, Destination, Start, State
-from srmd.core.texts import MISMATCHES, Text
+from srmd.core.texts import Text
 from srmd.daemon.alarm import Alarm
 from srmd.daemon.database import Database
 from srmd.daemon.driver import Driver
@@ -31,7 +31,7 @@ from srmd.daemon.recorder import Recorder
 from srmd.daemon.supervisor import Supervisor
 from srmd.daemon.tls import Tls
 from srmd.node.health import Facts, HealthReport
-from srmd.node.identity import acknowledged
+from srmd.node.identity import acknowledged, other_receiver
 from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, relogin_of, summary_of
@@ -85,8 +85,9 @@ class Host(Protocol):
 
     def state_changed(self, before: Node, result: Step) -> None: ...
 
-    def outlive(self, incarnation: int) -> bool:
-        """Start SRM again above an incarnation that was forgotten; False: not so soon again."""
+    def outlive(self, incarnation: int) -> float:
+        """Start SRM again above an incarnation that was forgotten.  0: it starts.  Else it waits,
+        at most so many seconds."""
         ...
 
 
@@ -219,10 +220,11 @@ class Srm(Events):
 
     def _go_above(self, incarnation: int) -> None:
         """The peer acknowledges what we have not sent: we lost our memory, or are not meant."""
-        self._outlived = self.host.outlive(incarnation)
+        pause_s = self.host.outlive(incarnation)
+        self._outlived = pause_s == 0
         if not self._outlived:
             me, peer = self.config.node.id, self.config.peer.id
-            self.mismatched(MISMATCHES["other_receiver"].naming(me=me, peer=peer))
+            self.mismatched(other_receiver(me=me, peer=peer, pause_s=pause_s))
 
     def told(self, heartbeat: Heartbeat) -> None:
         """The same report by the control channel: news, but no proof of life."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from srmd.core.texts import MISMATCHES
+from srmd.core.texts import MISMATCHES, Text
 from srmd.wire.heartbeat import Heartbeat
 from srmd.wire.rejected import Rejected, Trigger
 
@@ -55,6 +55,11 @@ def under_our_id(heartbeat: Heartbeat, sent: Sent, *, me: str, peer: str) -> Rej
     return Rejected(trigger, text, authentic=sent.excludes(heartbeat), sender=me)
 
 
+def other_receiver(*, me: str, peer: str, pause_s: float) -> Text:
+    """The peer acknowledges again what this node has not sent; `pause_s`: see Renumbering."""
+    return MISMATCHES["other_receiver"].naming(me=me, peer=peer, pause_s=f"{pause_s:.0f}")
+
+
 def acknowledged(heartbeat: Heartbeat) -> Number:
     """The newest number of ours that the peer can prove to have received, in any run."""
     return (heartbeat.hears_incarnation, heartbeat.hears_seq)
@@ -68,12 +73,12 @@ class Renumbering:
 
     def __init__(self) -> None:
         self._next_s = -math.inf
-        self._pause_s = PAUSE_S
+        self._pause_s = 0.0
 
-    def begin(self, now_s: float) -> bool:
-        """SRM is to start above the number.  False: not so soon again."""
+    def begin(self, now_s: float) -> float:
+        """SRM is to start above the number.  0: it may.  Else it waits, at most so many seconds."""
         if now_s < self._next_s:
-            return False
+            return self._pause_s
+        self._pause_s = PAUSE_S if self._pause_s == 0 else min(2 * self._pause_s, PAUSE_MAX_S)
         self._next_s = now_s + self._pause_s
-        self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
-        return True
+        return 0.0

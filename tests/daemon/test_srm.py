@@ -67,7 +67,7 @@ class Host:
     disk_free: asyncio.Event = field(default_factory=asyncio.Event)
     stored: list[NodeMemory] = field(default_factory=list)
     outlived: list[int] = field(default_factory=list)
-    may_outlive: bool = True
+    outlive_pause_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.monitor = Monitor(self.log)
@@ -83,9 +83,9 @@ class Host:
 
     def state_changed(self, before: Node, result: Step) -> None: ...
 
-    def outlive(self, incarnation: int) -> bool:
+    def outlive(self, incarnation: int) -> float:
         self.outlived.append(incarnation)
-        return self.may_outlive
+        return self.outlive_pause_s
 
 
 @pytest.fixture
@@ -244,12 +244,17 @@ async def test_what_we_have_sent_is_no_lost_incarnation(srm: Srm, host: Host) ->
 async def test_who_cannot_go_above_so_soon_again_is_unknown_and_says_why(
     srm: Srm, host: Host
 ) -> None:
-    """The peer receives another node of our id: SRM was restarted three times a second."""
-    host.may_outlive = False
+    """The peer receives another node of our id, and SRM was restarted three times a second; or a
+    memory was put back twice.  Only the first of these was told."""
+    host.outlive_pause_s = 120.0
     srm.heard(replace(beat(1), hears_incarnation=7, hears_seq=3))
     await until(lambda: srm.driver.node.state is State.UNKNOWN)
     assert srm.mismatch is not None
-    assert srm.mismatch.en.startswith("node b receives messages under the id a that this node")
+    assert srm.mismatch.en.startswith("node b has received messages with node.id a and numbers")
+    for cause in ("another node a sends to node b", "lost its memory", "within 120 s"):
+        assert cause in srm.mismatch.en
+    for cause in ("別のノード a", "記憶が失われた", "120 秒以内"):
+        assert cause in srm.mismatch.ja
     srm.heard(replace(beat(2), hears_incarnation=7, hears_seq=4))
     assert srm.driver.node.state is State.UNKNOWN
     srm.heard(beat(3))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,53 @@ def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times(
 
 def says(node: LabNode) -> bool:
     return "that this node has not sent" in (node.status()["mismatch"] or "")
+
+
+def test_a_memory_that_is_lost_twice_is_told_beside_a_second_node_and_can_be_helped_at_once() -> (
+    None
+):
+    """Both nodes lost their memory, and node b was then put back to an older copy.  For up to a
+    minute node a said that another node with its id sends to node b, and nothing else."""
+    with LabPair() as pair:
+        for _ in range(2):
+            pair.a.client.srm("restart")
+            pair.wait_for(a="Normal/Normal", b="Normal/Normal")
+        incarnation = pair.a.status()["local"]["incarnation"]
+        pair.b.go_down()
+        older = {file.name: file.read_bytes() for file in memory_of(pair.b)}
+        lose_memory(pair.b)
+        pair.a.kill()
+        lose_memory(pair.a)
+        pair.start()
+        pair.a.kill()
+        lose_memory(pair.a)
+        pair.a.start()  # goes above what node b has just received
+        pair.wait_until("they hear each other", lambda: all(map(shows_mine, pair.nodes)))
+        assert pair.a.status()["local"]["incarnation"] < incarnation
+
+        pair.b.kill()
+        lose_memory(pair.b)
+        for name, content in older.items():
+            (pair.b.folder / "state" / name).write_bytes(content)
+        pair.b.start()
+        pair.wait_until("node a tells of it", lambda: says(pair.a), within_s=WITHIN_S)
+        pair.wait_until("row 24", lambda: pair.a.status()["handbook"]["row"] == 24)
+        for cause in ("another node a sends to node b", "lost its memory", "within 60 s"):
+            assert cause in pair.a.status()["mismatch"]
+        pair.a.client.srm("restart")
+        pair.wait_until(
+            "the advice helps", lambda: all(map(shows_mine, pair.nodes)), within_s=WITHIN_S
+        )
+        assert pair.a.status()["local"]["incarnation"] > incarnation
+
+
+def memory_of(node: LabNode) -> list[Path]:
+    return list((node.folder / "state").glob("node.json*"))
+
+
+def lose_memory(node: LabNode) -> None:
+    for file in memory_of(node):
+        file.unlink()
 
 
 def shows_mine(node: LabNode) -> bool:

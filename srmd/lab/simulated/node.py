@@ -333,12 +333,13 @@ class ServerBoot:
     def changed(self) -> None:
         self._world.changed()
 
-    def outlive(self, incarnation: int) -> bool:
+    def outlive(self, incarnation: int) -> float:
         """The peer knows a later number of ours than we do: our memory was lost."""
-        if not self._renumbering.begin(self.life.now_s):
-            return False
+        pause_s = self._renumbering.begin(self.life.now_s)
+        if pause_s > 0:
+            return pause_s
         Flow(self.life, self._in_turn(lambda: self._restart_above(incarnation)))
-        return True
+        return 0.0
 
     def _restart_above(self, incarnation: int) -> Work[None]:
         if not self._ending:

@@ -27,7 +27,7 @@ from srmd.core.events import (
 from srmd.core.machine import Ready, Step, ready
 from srmd.core.node import Node, Timer
 from srmd.core.states import Start, State
-from srmd.core.texts import MISMATCHES, Text
+from srmd.core.texts import Text
 from srmd.core.transitions import step
 from srmd.lab.simulated.calls import Calls
 from srmd.lab.simulated.database import Database
@@ -37,7 +37,7 @@ from srmd.lab.simulated.services import Services
 from srmd.node.calling import Answer, Request
 from srmd.node.health import Facts, HealthReport
 from srmd.node.heartbeats import TICK_MAX_S, Heartbeats
-from srmd.node.identity import acknowledged
+from srmd.node.identity import acknowledged, other_receiver
 from srmd.node.memory import first_node, memory_of, stored_mark, with_marks
 from srmd.node.reports import Reports
 from srmd.node.saying import heartbeat_of, summary_of
@@ -96,8 +96,9 @@ class Host(Protocol):
     def changed(self) -> None:
         """What is seen of the node may have changed."""
 
-    def outlive(self, incarnation: int) -> bool:
-        """Start SRM again above an incarnation that was forgotten; False: not so soon again."""
+    def outlive(self, incarnation: int) -> float:
+        """Start SRM again above an incarnation that was forgotten.  0: it starts.  Else it waits,
+        at most so many seconds."""
 
 
 class Srm:
@@ -265,10 +266,11 @@ class Srm:
 
     def _go_above(self, incarnation: int) -> None:
         """The peer acknowledges what we have not sent: we lost our memory, or are not meant."""
-        self._outlived = self.host.outlive(incarnation)
+        pause_s = self.host.outlive(incarnation)
+        self._outlived = pause_s == 0
         if not self._outlived:
             me, peer = self.config.node.id, self.config.peer.id
-            self._mismatched(MISMATCHES["other_receiver"].naming(me=me, peer=peer))
+            self._mismatched(other_receiver(me=me, peer=peer, pause_s=pause_s))
 
     def told(self, heartbeat: Heartbeat) -> None:
         """A report by the control channel."""
