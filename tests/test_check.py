@@ -127,6 +127,17 @@ STOPPED_ROUTER = {"name": "R", "state": "STOPPED", "note": "killed", "critical":
             "an echo",
         ),
         (
+            pair(
+                NORMAL,
+                NORMAL,
+                (3, 2),
+                peer(control_reachable=False, control_error="no answer in time"),
+                whole(notices=[{"key": "control", "en": "A long text.", "ja": "長い文。"}]),
+            ),
+            Level.WARNING,
+            "SRMD WARNING - the control channel of node b is not reached: no answer in time; all",
+        ),
+        (
             pair(NORMAL, NORMAL, (3, None)),
             Level.WARNING,
             "node a serves 3 of 5 users; how many node b serves is not known",

@@ -1024,15 +1024,6 @@ Cisco XCP Router  STARTED  はい
     )
 
 
-def test_databases_that_differ_are_shown_in_both_languages() -> None:
-    shown = status(NORMAL, NORMAL)
-    shown["database"].update(agrees_with_peer=None, users_count=5, peer_users_count=4)
-    assert "differ" not in page(shown)
-    shown["database"]["agrees_with_peer"] = False
-    assert "The user databases differ: node a holds 5 users and node b 4" in page(shown)
-    assert "ユーザ データベースの不一致: ノード a のユーザは 5 人" in page(shown, "ja")
-
-
 def test_every_word_of_the_status_has_its_japanese() -> None:
     """Pages that show everything there is to show: a word without translation is a KeyError."""
     unheard = status(NORMAL, SILENT, ha=False)
@@ -1043,18 +1034,12 @@ def test_every_word_of_the_status_has_its_japanese() -> None:
     unheard["peer"].update(heard=False, beats_missed=4, seconds_to_peer_down=1.0)
     unheard["services"][0]["critical"] = False
     deaf = status(NORMAL, NORMAL)
-    deaf["peer"].update(hears_us=False, control_reachable=False, control_error="refused")
-    aged = status(NORMAL, NORMAL)
-    aged["peer"].update(deaf["peer"], control_called_ago_s=30.4)
-    assert "not reached by the last call, 30 s ago: refused" in page(aged)
-    ends = ({"whose": "node", "at": "x", "days_left": days} for days in (40, 3, -1))
-    deaf["tls"] = {"refused": 0, "certificates": list(ends)}
-    deaf["database"].update(agrees_with_peer=False, users_count=5, peer_users_count=4)
+    deaf["peer"].update(hears_us=False)
     unknown = status(NORMAL, NORMAL)
     unknown["peer"].update(silent_s=None)
     never = status(NORMAL, NORMAL)
     never["peer"].update(silent_s=None, heard=False)
-    told = "\n".join(page(shown, "ja") for shown in (status(IDLE, BACKUP), unheard, deaf, aged))
+    told = "\n".join(page(shown, "ja") for shown in (status(IDLE, BACKUP), unheard, deaf))
     told += page(unknown, "ja") + page(never, "ja")
     unsaid = [words for words in JAPANESE.values() if words.partition("{")[0] not in told]
     assert unsaid == []
@@ -1309,6 +1294,20 @@ def test_the_pair_as_it_is_now_is_explained_with_the_notices_of_the_node(
     assert "正常でない点があります。" in said
     assert main(["explain", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["notices"] == answer["notices"]
+
+
+def test_the_advice_of_a_mismatch_is_that_of_the_node(node: FakeNode, capsys: Capture) -> None:
+    """In row 24 it told to switch high availability on, whatever did not match."""
+    unpaired: Half = (State.UNKNOWN, Reason.UNKNOWN)
+    answer = status(unpaired, unpaired)
+    answer["mismatch"] = "group.name is x there and y here"
+    answer["handbook"].update(key="ha_not_enabled", row=24)
+    answer["handbook"]["action"] = {"en": "Correct it.", "ja": "修正します。"}
+    node.statuses = [answer]
+    assert main(["explain"]) == 0
+    said = capsys.readouterr().out
+    assert "Correct it." in said
+    assert "srmd ha enable" not in said
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ LIMIT_S = 5.0
 """How long the node may take to answer: a plugin is stopped after about ten seconds; ours."""
 FAILURE_LINES = 2
 """Of the message of a failure, that are told on the one line."""
+TOLD_SHORTER = frozenset({"peer_suspect", "one_way", "control", "databases"})
+"""Notices that the line says in fewer words, from other fields of the answer."""
 SUSPECT_BEATS_MISSED = 2
 """Of a node that does not say by itself that its peer is suspect."""
 FAILED_OVER = frozenset(
@@ -267,7 +269,8 @@ class _Judged:
             self._note(Level.WARNING, words, what=japanese or what)
         for notice in self._status.get("notices", ()):
             self._note(Level.WARNING)
-            self._said[Level.WARNING].append(notice[self._language])
+            if notice.get("key") not in TOLD_SHORTER:
+                self._said[Level.WARNING].append(notice[self._language])
 
     def _judge_users(self) -> None:
         users, database = self.users, self._status["database"]

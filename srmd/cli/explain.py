@@ -151,13 +151,11 @@ def _live_status(options: argparse.Namespace) -> Status:
 
 def _live(match: Match, told: Status) -> dict[str, Any]:
     """What the node says beyond the row: its notices, and what they change in cause and action."""
-    notices = told.get("notices") or []
-    if not notices:
-        return {}
     row = told.get("handbook") or {}
     same = row.get("key") == match.row.key
     changed = {word: row[word] for word in ("cause", "action") if same and word in row}
-    return {**changed, "notices": notices}
+    notices = told.get("notices")
+    return {**changed, "notices": notices} if notices else changed
 
 
 def _as_text(

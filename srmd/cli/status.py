@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Status = Mapping[str, Any]
 
-EXPIRY_SHOWN_DAYS = 30
-"""From then on a certificate that ends is shown to people; JSON always has it."""
-
 OF_THE_PAIR = frozenset({"recover"})
 """Actions whose command names no node: the API tells which node takes them, people need not."""
 
@@ -53,19 +50,6 @@ JAPANESE = {
     "Row {n}": "第 {n} 行",
     "Not in Cisco's table ({key})": "シスコの表になし ({key})",
     "Recommended": "推奨処置",
-    "The peer's control side": "ピアの制御側",
-    "not reached: {why}": "接続不可: {why}",
-    "not reached by the last call, {ago_s:.0f} s ago: {why}": (
-        "接続不可 (最後の接続は {ago_s:.0f} 秒前): {why}"
-    ),
-    "Certificate": "証明書",
-    "of {whose} ends {at}, in {days:.0f} days": "{whose}: {at} に失効 (残り {days:.0f} 日)",
-    "of {whose} ended {at}": "{whose}: {at} に失効済み",
-    "The user databases differ": "ユーザ データベースの不一致",
-    "node {node} holds {count} users and node {peer} {peer_count}, or they differ in a "
-    "user. All users are being read again. If this stays, check the control channel.": "ノード "
-    "{node} のユーザは {count} 人、ノード {peer} のユーザは {peer_count} 人です (人数が同じ場合は"
-    "ユーザの内容が異なります)。全ユーザを読み直しています。解消しない場合は、制御通信を確認します。",
     "Does not match the peer": "ピアと一致しない設定",
     "Notice": "注意",
     "Possible now: {actions}": "実行できる操作: {actions}",
@@ -207,54 +191,11 @@ class Page:
             labelled(self._say("Notice"), notice[self._language])
             for notice in self._status.get("notices", ())
         ]
-        lines += self._control() + self._databases()
         if old:
             return "\n".join(lines)
         can = map(unbroken, possible(self._status))
         actions = ", ".join(can) or self._say("no action on the pair")
         return "\n".join([*lines, *wrapped(self._say("Possible now: {actions}", actions=actions))])
-
-    def _control(self) -> list[str]:
-        """What is wrong with the control channel, and which certificates end soon."""
-        lines = []
-        peer = self._status["peer"]
-        if peer.get("control_reachable") is False and peer.get("control_error"):
-            ago_s, why = peer.get("control_called_ago_s"), peer["control_error"]
-            if ago_s is None:  # an older node
-                why = self._say("not reached: {why}", why=why)
-            else:
-                words = "not reached by the last call, {ago_s:.0f} s ago: {why}"
-                why = self._say(words, ago_s=ago_s, why=why)
-            lines.append(labelled(self._say("The peer's control side"), why))
-        for one in (self._status.get("tls") or {}).get("certificates", ()):
-            days, at = one["days_left"], one["at"]
-            whose = {"node": self._status["local"]["node"], "peer": peer["node"], "ca": "CA"}.get(
-                one["whose"], one["whose"]
-            )
-            if days > EXPIRY_SHOWN_DAYS:
-                continue
-            if days > 0:
-                words = "of {whose} ends {at}, in {days:.0f} days"
-            else:
-                words = "of {whose} ended {at}"
-            text = self._say(words, whose=whose, at=at, days=days)
-            lines.append(labelled(self._say("Certificate"), text))
-        return lines
-
-    def _databases(self) -> list[str]:
-        """Whether they hold different users."""
-        database = self._status.get("database") or {}
-        if database.get("agrees_with_peer") is not False:
-            return []
-        text = self._say(
-            "node {node} holds {count} users and node {peer} {peer_count}, or they differ in a "
-            "user. All users are being read again. If this stays, check the control channel.",
-            node=self._status["local"]["node"],
-            count=database.get("users_count"),
-            peer=self._status["peer"]["node"],
-            peer_count=database.get("peer_users_count"),
-        )
-        return [labelled(self._say("The user databases differ"), text)]
 
     def _row_name(self, row: Mapping[str, Any]) -> str:
         if row.get("row"):

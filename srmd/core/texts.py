@@ -407,8 +407,41 @@ HINTS: Final[dict[str, Text]] = {
         "ノード {peer} はノード {node} のハートビートを受信していません。"
         "ほかの操作の前に、ノード {node} からノード {peer} へのネットワークを修復します。",
     ),
+    "control": Text(
+        "The control channel of node {peer} was not reached by the last call, {ago_s} s ago: {why}."
+        " Check peer.control of node {node}, the address at which node {peer} listens, and the"
+        " network between.",
+        "ノード {peer} の制御チャネルに、最後の呼び出し ({ago_s} 秒前) では"
+        "接続できませんでした: {why}。"
+        "ノード {node} の peer.control、ノード {peer} の待ち受けアドレス、"
+        "間のネットワークを確認します。",
+    ),
+    "databases": Text(
+        "The user databases differ: node {node} holds {count} users and node {peer} {peer_count},"
+        " or they differ in a user. All users are being read again. If this stays, check the"
+        " control channel.",
+        "ユーザ データベースが一致していません。ノード {node} のユーザは {count} 人、"
+        "ノード {peer} のユーザは {peer_count} 人です (人数が同じ場合は"
+        "ユーザの内容が異なります)。全ユーザを読み直しています。"
+        "解消しない場合は、制御チャネルを確認します。",
+    ),
+    "certificate_ends": Text(
+        "The certificate of {whose} ends {at}, in {days} days. Replace it before.",
+        "{whose} の証明書は {at} に期限切れになります (残り {days} 日)。その前に交換します。",
+    ),
+    "certificate_ended": Text(
+        "The certificate of {whose} ended {at}. Replace it.",
+        "{whose} の証明書は {at} に期限切れになりました。交換します。",
+    ),
 }
 """What an operator is told besides the row of the handbook (srmd)."""
+
+CERTIFICATE_OF: Final[dict[str, Text]] = {
+    "node": Text("node {node}", "ノード {node}"),
+    "peer": Text("node {peer}", "ノード {peer}"),
+    "ca": Text("the CA", "認証局 (CA)"),
+}
+"""`whose` in the hints on certificates."""
 
 UNSERVED: Final = Text(
     "No node serves {count} of the users.", "{count} 人のユーザがサービスを受けていません。"
@@ -446,7 +479,24 @@ NOT_ALL_WELL: Final = Text(
 """The cause of row 1 while there is something to notice."""
 
 FOLLOW_NOTICES: Final = Text("Do what the notices say.", "「注意」の内容に従います。")
-"""The recommended action of row 1 while there is something to notice."""
+"""The recommended action of row 1 while there is something to notice, and of rows whose own steps
+cannot help."""
+
+NOTICES_FIRST: Final = Text(
+    "Do what the notices say first. Then:\n{action}",
+    "先に「注意」の内容に従います。その後:\n{action}",
+)
+"""The recommended action of a row while something else comes before it."""
+
+CORRECT_MISMATCH: Final = Text(
+    '1. Do what `srmd status` says under "Does not match the peer".\n'
+    '2. Restart SRM on both nodes: `srmd service restart "Cisco Server Recovery Manager"`. Both'
+    " nodes then become Normal.",
+    "1. `srmd status` の「ピアと一致しない設定」の内容に従います。\n"
+    '2. 両ノードで SRM を再起動します: `srmd service restart "Cisco Server Recovery Manager"`。'
+    "その後、両ノードが「標準」になります。",
+)
+"""The recommended action while the nodes do not make a pair and the switch is not the cause."""
 
 REFUSALS: Final[dict[str, Text]] = {
     "needs_high_availability": Text(

@@ -231,10 +231,11 @@ SCHEMAS: dict[str, Schema] = {
             },
             "mismatch_ja": {"type": ["string", "null"], "description": "The same in Japanese."},
             "notices": {
-                **listed(TWO_LANGUAGES),
-                "description": "Services that are down, a suspect peer, loss in one direction, a"
-                " state that is not stored,"
-                " and mistakes that datagrams point to.",
+                **listed(answer({"key": TEXT, "en": TEXT, "ja": TEXT})),
+                "description": "What is to be known besides the row: services that are down, a"
+                " suspect peer, loss in one direction, a control channel that is not reached,"
+                " databases that differ, certificates that end, a state that is not stored, and"
+                " mistakes that datagrams point to.",
             },
             "tls": ref("Tls"),
         },

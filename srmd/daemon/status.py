@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import FOLLOW_NOTICES, MISMATCHES, NOT_ALL_WELL, REASONS, Text, display
+from srmd.core.texts import MISMATCHES, REASONS, display
 from srmd.node.commands import offers, shown_peer
-from srmd.node.hints import Outage, hints, is_suspect, outage, peer_outage
+from srmd.node.hints import (
+    Hint,
+    Outage,
+    advice,
+    certificate_hint,
+    control_hint,
+    databases_hint,
+    hints,
+    is_suspect,
+    outage,
+    peer_outage,
+)
 from srmd.node.saying import down_services
 from srmd.store import disk
 
@@ -34,12 +45,12 @@ def status(node: ServerNode) -> dict[str, Any]:
     theirs = shown_peer(machine, srm.mismatch) if srm is not None else None
     match = handbook.Match(handbook.SRM_STOPPED, "both") if stopped else handbook.find(mine, theirs)
     me, other = node.config.node.id, node.config.peer.id
-    cause, action = match.cause(me, other), match.action(me, other)
     outages = _outages(node)
     notices = _notices(node, *outages)
-    if notices and match.row.key == "normal":
-        cause, action = NOT_ALL_WELL, FOLLOW_NOTICES
     mismatch = srm.mismatch if srm is not None else None
+    cause, action = advice(
+        match.row, match.cause(me, other), match.action(me, other), mismatch, notices
+    )
     return {
         "group": node.config.group.name,
         "ha_enabled": machine.ha,
@@ -75,7 +86,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         "actions": actions(node),
         "mismatch": mismatch.en if mismatch is not None else None,
         "mismatch_ja": mismatch.ja if mismatch is not None else None,
-        "notices": [{"en": text.en, "ja": text.ja} for text in notices],
+        "notices": [{"key": one.key, "en": one.text.en, "ja": one.text.ja} for one in notices],
         "tls": node.tls.status(time.time()),
         "faults": node.database.faults,
         "counters": _counters(node),
@@ -114,16 +125,14 @@ def _outage(found: Outage | None) -> dict[str, Any] | None:
     }
 
 
-def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> tuple[Text, ...]:
-    """What an operator should know besides the row: services that are down, users who are placed
-    on the wrong node, a suspect peer, a state that is not stored, or datagrams that are no
-    heartbeats of the peer and mean a mistake.  What counts as the mismatch is not told twice."""
+def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> list[Hint]:
+    """All that an operator should know besides the row.  The mismatch is not told twice."""
     srm, unsaved = node.srm, node.saving.notice(node.config.node.id)
-    found: list[Text] = []
+    me, peer = node.config.node.id, node.config.peer.id
+    found: list[Hint] = []
     if srm is not None:
-        me, peer = node.config.node.id, node.config.peer.id
         presence = srm.heartbeat.presence()
-        told = hints(
+        found += hints(
             node.shown,
             presence,
             me=me,
@@ -132,12 +141,21 @@ def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> tu
             theirs=theirs,
             displaced_count=srm.displaced_count,
         )
-        found += [hint.text for hint in told]
         mistakes = srm.heartbeat.beats.notices(time.monotonic())
-        found += [text for text in mistakes if text != srm.mismatch]
+        found += [Hint(key, text) for key, text in mistakes.items() if text != srm.mismatch]
         if srm.peer.stale:
-            found.append(MISMATCHES["known_newer"].naming(me=me, peer=peer))
-    return (*found, *([] if unsaved is None else [unsaved]))
+            found.append(Hint("known_newer", MISMATCHES["known_newer"].naming(me=me, peer=peer)))
+        elif srm.peer.reachable is False and srm.peer.called_ago_s is not None:
+            why, ago_s = srm.peer.why_unreachable, srm.peer.called_ago_s
+            found.append(control_hint(why, ago_s, me=me, peer=peer))
+        agreement = srm.peer.agreement
+        if presence.heard and agreement.agrees is False and agreement.theirs is not None:
+            counts = node.database.picture.content.users_count, agreement.theirs.users_count
+            found.append(databases_hint(*counts, me=me, peer=peer))
+    for one in (node.tls.status(time.time()) or {}).get("certificates", ()):
+        ends = certificate_hint(one["whose"], one["at"], one["days_left"], me=me, peer=peer)
+        found += [] if ends is None else [ends]
+    return [*found, *([] if unsaved is None else [Hint("not_durable", unsaved)])]
 
 
 def half(state: State, reason: Reason) -> dict[str, Any]:

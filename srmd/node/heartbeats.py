@@ -260,13 +260,13 @@ class Heartbeats:
         at_s, what = noted
         return what if now_s - at_s <= self.detector.initialization_timeout_s else None
 
-    def notices(self, now_s: float) -> tuple[Text, ...]:
-        """What an operator should know of datagrams that arrive and are not heard, while they do.
+    def notices(self, now_s: float) -> dict[str, Text]:
+        """By their keys in MISMATCHES: texts on datagrams that arrive and do not count.
 
-        It decides nothing: anyone could have recorded and sent them.
+        They decide nothing: anyone could have recorded and sent them.
         """
-        recent = (self._recent(noted, now_s) for noted in self._noted.values())
-        return tuple(text for text in recent if text is not None)
+        recent = {key: self._recent(noted, now_s) for key, noted in self._noted.items()}
+        return {key: text for key, text in recent.items() if text is not None}
 
     def watch(self, now_s: float) -> None:
         """Count the silence afresh: SRM started, or found out that it has to start anew."""

@@ -1,13 +1,26 @@
-"""What an operator is told besides the row of the pair: what the states do not show yet."""
+"""Notices besides the row of the pair, and the advice of a row made to agree with them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srmd.core.handbook import Row
 from srmd.core.node import Node, Serving, serving
 from srmd.core.services import DATABASE_SERVICE
 from srmd.core.states import PASSING, Contact, State
-from srmd.core.texts import DELAYS, HINTS, UNSERVED, Text
+from srmd.core.texts import (
+    CERTIFICATE_OF,
+    CORRECT_MISMATCH,
+    DELAYS,
+    FOLLOW_NOTICES,
+    HINTS,
+    MISMATCHES,
+    NOT_ALL_WELL,
+    NOTICES_FIRST,
+    UNSERVED,
+    Text,
+)
 from srmd.node.heartbeats import Presence
 from srmd.node.users import PLACED_AGAIN_PAUSE_S, Picture, served_count
 from srmd.wire.heartbeat import Summary
@@ -122,6 +135,57 @@ def hints(
     if is_one_way(machine):
         found.append(Hint("one_way", HINTS["one_way"].naming(node=me, peer=peer)))
     return tuple(found)
+
+
+BEFORE_ALL_ELSE = frozenset({"one_way", "twice"})
+"""Hints that come before the steps of any row."""
+INSTEAD = frozenset({"clone", "echo", "known_newer", "old"})
+"""Hints beside which the steps of a row cannot help: what is received is not what it seems."""
+
+
+def advice(
+    row: Row, cause: Text, action: Text, mismatch: Text | None, told: Sequence[Hint]
+) -> tuple[Text, Text]:
+    """Cause and recommended action of a row, made to agree with what is told beside it."""
+    keys = {hint.key for hint in told}
+    if mismatch is not None and mismatch != MISMATCHES["ha"]:
+        action = CORRECT_MISMATCH
+    elif row.key == "normal" and told:
+        cause, action = NOT_ALL_WELL, FOLLOW_NOTICES
+    elif row.stable and keys & INSTEAD:
+        action = FOLLOW_NOTICES
+    elif row.stable and keys & BEFORE_ALL_ELSE:
+        action = NOTICES_FIRST.naming(action=action)
+    return cause, action
+
+
+def control_hint(why: str, ago_s: float, *, me: str, peer: str) -> Hint:
+    """The last call of the peer's control channel failed."""
+    named = HINTS["control"].naming(node=me, peer=peer, why=why, ago_s=f"{ago_s:.0f}")
+    return Hint("control", named)
+
+
+def databases_hint(count: int, peer_count: int, *, me: str, peer: str) -> Hint:
+    """The two databases hold different users."""
+    named = HINTS["databases"].naming(
+        node=me, peer=peer, count=str(count), peer_count=str(peer_count)
+    )
+    return Hint("databases", named)
+
+
+EXPIRY_SHOWN_DAYS = 30
+"""From then on an operator is told of a certificate that ends."""
+
+
+def certificate_hint(whose: str, at: str, days: float, *, me: str, peer: str) -> Hint | None:
+    """A certificate has ended, or ends soon.  `whose`: a key of CERTIFICATE_OF."""
+    if days > EXPIRY_SHOWN_DAYS:
+        return None
+    key = "certificate_ends" if days > 0 else "certificate_ended"
+    named = HINTS[key].naming(
+        whose=CERTIFICATE_OF[whose].naming(node=me, peer=peer), at=at, days=f"{days:.0f}"
+    )
+    return Hint(key, named)
 
 
 def _of(key: str, found: Outage, state: State, node: str) -> Hint:

@@ -239,19 +239,19 @@ def test_what_may_be_we_is_a_mismatch_only_while_initializing(data: bytes, says:
     awake_until(working, 59)
     working.receive(data, 59.0)
     working.awake(60.0)
-    assert [text.en[: len(says)] for text in working.notices(60.0)] == [says]
+    assert [text.en[: len(says)] for text in working.notices(60.0).values()] == [says]
     assert working.judge(60.0) == PeerDown()
-    assert working.notices(500.0) == ()
+    assert working.notices(500.0) == {}
 
 
 def test_a_silent_peer_whose_numbers_are_old_is_told_of() -> None:
     """It lost its memory, and does not hear us, or it would go above."""
     beats = beats_of(heard=Mark(7, 100))
     beats.receive(datagram(1), 10.0)
-    (text,) = beats.notices(11.0)
+    (text,) = beats.notices(11.0).values()
     assert text.en.startswith("heartbeats of node a arrive with older numbers than before")
     assert isinstance(beats.receive(datagram(101), 12.0), Heartbeat)
-    assert beats.notices(12.0) == ()
+    assert beats.notices(12.0) == {}
 
 
 def test_a_flood_of_stale_datagrams_has_one_of_them_looked_at_each_second() -> None:
@@ -275,16 +275,16 @@ def test_a_second_node_of_the_id_of_a_peer_that_is_heard_is_told_of() -> None:
     beats = listening()
     assert isinstance(beats.receive(datagram(29), 1.0), Heartbeat)
     beats.receive(copy_of_peer(4), 2.0, "192.0.2.9")
-    assert beats.notices(2.0) == (), "it may be a late one of a former boot"
+    assert beats.notices(2.0) == {}, "it may be a late one of a former boot"
     beats.receive(datagram(30), 6.0)
     beats.receive(copy_of_peer(5), 7.0, "192.0.2.9")
-    (text,) = beats.notices(7.0)
+    (text,) = beats.notices(7.0).values()
     assert text.en.startswith("heartbeats with node.id a arrive from 192.0.2.9, and node a")
     assert "node.id a is used twice" in text.en
     assert "192.0.2.9 から node.id a のハートビートが届いています" in text.ja
     assert isinstance(beats.receive(datagram(31), 8.0), Heartbeat)
-    assert beats.notices(8.0) == (text,), "the peer is heard all the time"
-    assert beats.notices(500.0) == ()
+    assert beats.notices(8.0) == {"twice": text}, "the peer is heard all the time"
+    assert beats.notices(500.0) == {}
 
 
 def test_late_heartbeats_of_the_peer_itself_are_no_second_node() -> None:
@@ -294,4 +294,4 @@ def test_late_heartbeats_of_the_peer_itself_are_no_second_node() -> None:
         assert isinstance(beats.receive(data, now_s), Dropped)
     assert isinstance(beats.receive(copy_of_peer(4), 8.0), Dropped), "a repeat counts no further"
     assert isinstance(beats.receive(copy_of_peer(9, boot_id="third"), 10.0), Dropped)
-    assert beats.notices(10.0) == ()
+    assert beats.notices(10.0) == {}

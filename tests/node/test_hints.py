@@ -6,11 +6,24 @@ from dataclasses import replace
 
 import pytest
 
+from srmd.core import handbook
 from srmd.core.events import Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
+from srmd.core.texts import MISMATCHES, Text
 from srmd.node.heartbeats import Presence
-from srmd.node.hints import Outage, hints, is_suspect, outage, peer_outage
+from srmd.node.hints import (
+    Hint,
+    Outage,
+    advice,
+    certificate_hint,
+    control_hint,
+    databases_hint,
+    hints,
+    is_suspect,
+    outage,
+    peer_outage,
+)
 from srmd.node.users import Picture
 from srmd.wire.sample import sample_heartbeat
 
@@ -151,3 +164,94 @@ def test_what_the_peer_says_of_its_services_is_told() -> None:
     healthy = replace(well, services_down=(), database=True)
     assert peer_outage(NORMAL, PICTURE, "b", healthy) is None
     assert peer_outage(NORMAL, PICTURE, "b", None) is None
+
+
+# ---------------------------------------------------------------------------- the advice of a row
+
+WELL = (State.NORMAL, Reason.NORMAL)
+NOT_PAIRED = (State.UNKNOWN, Reason.UNKNOWN)
+ALONE = (State.BACKUP, Reason.PEER_DOWN_DURING_INITIALIZATION)
+
+
+def advised(
+    mine: handbook.Half,
+    theirs: handbook.Half | None,
+    *told: Hint | None,
+    mismatch: Text | None = None,
+) -> tuple[str, str]:
+    match = handbook.find(mine, theirs)
+    notices = [hint for hint in told if hint is not None]
+    cause, action = match.cause("a", "b"), match.action("a", "b")
+    cause, action = advice(match.row, cause, action, mismatch, notices)
+    return cause.en, action.en
+
+
+def named(key: str) -> Hint:
+    return Hint(key, Text("what is", "内容"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        control_hint("connection refused", 3.0, me="a", peer="b"),
+        databases_hint(5, 4, me="a", peer="b"),
+        certificate_hint("peer", "2027-01-01", 3.0, me="a", peer="b"),
+        certificate_hint("ca", "2026-01-01", -3.0, me="a", peer="b"),
+        named("not_durable"),
+    ],
+)
+def test_row_1_is_not_all_well_beside_any_notice(told: Hint | None) -> None:
+    """It said so beside "control side not reached" and "the user databases differ"."""
+    assert told is not None
+    cause, action = advised(WELL, WELL, told)
+    assert "All is well" not in cause
+    assert "see the notices" in cause
+    assert action == "Do what the notices say."
+
+
+def test_row_1_without_a_notice_is_all_well() -> None:
+    far = certificate_hint("node", "2028-01-01", 400.0, me="a", peer="b")
+    assert advised(WELL, WELL, far)[0].startswith("All is well")
+
+
+@pytest.mark.parametrize("key", ["clone", "echo", "known_newer", "old"])
+def test_a_copied_node_is_not_advised_to_start_its_peer(key: str) -> None:
+    """A copy of node a runs in backup mode, and node b runs and refuses it."""
+    assert "srmd" in advised(ALONE, None)[1]
+    assert advised(ALONE, None, named(key)) == (
+        advised(ALONE, None)[0],
+        "Do what the notices say.",
+    )
+
+
+@pytest.mark.parametrize("key", ["one_way", "twice"])
+def test_what_comes_first_stands_first(key: str) -> None:
+    failed_over = (State.FAILED_OVER, Reason.PEER_DOWN), (State.BACKUP, Reason.PEER_DOWN)
+    steps = advised(*failed_over)[1]
+    assert advised(*failed_over, named(key))[1] == f"Do what the notices say first. Then:\n{steps}"
+
+
+def test_a_mismatch_is_corrected_and_high_availability_is_not_switched() -> None:
+    both = (NOT_PAIRED, NOT_PAIRED)
+    clone = MISMATCHES["clone"].naming(me="a", peer="b")
+    action = advised(*both, mismatch=clone)[1]
+    assert action.startswith('1. Do what `srmd status` says under "Does not match the peer".')
+    assert "ha enable" not in action
+    assert "ha enable" in advised(*both, mismatch=MISMATCHES["ha"])[1]
+    assert "ha enable" in advised(*both)[1]
+
+
+def test_databases_that_differ_are_told_in_both_languages() -> None:
+    told = databases_hint(5, 4, me="a", peer="b").text
+    assert told.en.startswith("The user databases differ: node a holds 5 users and node b 4")
+    assert "ノード a のユーザは 5 人" in told.ja
+
+
+def test_a_certificate_that_ends_is_told_a_month_before() -> None:
+    names = {"me": "a", "peer": "b"}
+    assert certificate_hint("node", "x", 31.0, **names) is None
+    soon, ended = (certificate_hint("peer", "x", days, **names) for days in (3.2, -1.0))
+    assert soon is not None
+    assert soon.text.en.startswith("The certificate of node b ends x, in 3 days.")
+    assert ended is not None
+    assert ended.text.en.startswith("The certificate of node b ended x.")

@@ -214,6 +214,17 @@ def test_a_copy_of_a_node_beside_a_running_pair_is_named_by_both() -> None:
             lambda: notice_of(two.a, "Another node with node.id a runs"),
             within_s=WITHIN_S,
         )
+        for language, advice in (
+            ("en", "Do what the notices say."),
+            ("ja", "「注意」の内容に従います。"),
+        ):
+            one.wait_until(
+                "the copy does not advise to start node b",
+                lambda language=language, advice=advice: (  # type: ignore[misc]
+                    two.a.status()["handbook"]["action"][language] == advice
+                ),
+                within_s=WITHIN_S,
+            )
         one.wait_for(a="Normal/Normal", b="Normal/Normal")
 
 

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from srmd.client import Rejected
-from srmd.lab.pair import LabPair
+from srmd.lab.pair import LabNode, LabPair, Value
 from tests.real.conftest import OVERRIDES, USERS, Story, records, started
 
 PROXY = "Cisco SIP Proxy"
@@ -201,6 +201,33 @@ def test_during_the_delay_no_node_says_that_all_is_well() -> None:
     finally:
         pair.close()
     assert not pair.left_behind
+
+
+def test_with_a_control_channel_that_is_not_reached_no_node_says_that_all_is_well() -> None:
+    """Row 1 said so above the line that told of it."""
+    pair = LabPair(OVERRIDES)
+    try:
+        for node in pair.nodes:
+            peer: dict[str, Value] = {"control": "http://127.0.0.1:1"}
+            node.overrides["peer"] = peer
+        pair.start()
+        pair.wait_for(a="Normal/Normal", b="Normal/Normal")
+        for node in pair.nodes:
+            pair.wait_until(
+                f"node {node.id} tells of it",
+                lambda node=node: "control" in noticed(node),  # type: ignore[misc]
+            )
+            row = node.status()["handbook"]
+            assert row["row"] == 1
+            assert row["cause"]["en"].startswith("Both nodes are in Normal, but not all is well")
+            assert row["action"]["ja"] == "「注意」の内容に従います。"
+    finally:
+        pair.close()
+    assert not pair.left_behind
+
+
+def noticed(node: LabNode) -> list[str]:
+    return [notice["key"] for notice in node.status()["notices"]]
 
 
 def test_row_13_the_database_fails(story: Story) -> None:
