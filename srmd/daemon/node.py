@@ -83,6 +83,7 @@ from srmd.node.calling import (
 )
 from srmd.node.commands import (
     ha_switch,
+    needed_to_hand_on,
     refusal_text,
     services_are_held,
     shown_peer,
@@ -678,8 +679,8 @@ class ServerNode:
         srm = self.srm
         if srm is None:
             return self._srm_stopped()
-        if srm.driver.node.contact is not Contact.HEARD:
-            needed = "a fresh heartbeat of the peer"
+        needed = needed_to_hand_on(srm.driver.node)
+        if needed is not None:
             text = refusal_text(
                 action.value,
                 srm.driver.node,

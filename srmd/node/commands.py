@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from srmd.core.events import HaSet, Report
+from srmd.core.events import HaSet
 from srmd.core.node import Node
 from srmd.core.states import PASSING, Contact, Reason, State
 from srmd.core.texts import REFUSALS, STATES, Text, display
@@ -47,20 +47,26 @@ def offers(machine: Node) -> tuple[Offer, ...]:
         )
         if is_possible
     ]
-    if peer is not None and contact is Contact.HEARD and machine.state is not State.UNKNOWN:
-        theirs = contact_of(peer)
-        if may_fail_over(peer, me, theirs):
+    is_pair = machine.state is not State.UNKNOWN and needed_to_hand_on(machine) is None
+    if peer is not None and is_pair:
+        if may_fail_over(peer, me, Contact.HEARD):
             found.append(Offer("failover", here=False))
-        if may_fall_back(peer, me, theirs):
+        if may_fall_back(peer, me, Contact.HEARD):
             found.append(Offer("fallback", here=False))
     return tuple(found)
 
 
-def contact_of(peer: Report) -> Contact:
-    """How the peer hears us, as far as its report tells."""
-    if peer.hears_us:
-        return Contact.HEARD
-    return Contact.SILENT if peer.settled else Contact.NEVER
+def needed_to_hand_on(machine: Node) -> str | None:
+    """What is missing for a command that names the peer; None: nothing.
+
+    A peer that does not receive us acts as if we were down: it would take all users from a node
+    that serves them.  Such a command is given on the peer itself.
+    """
+    if machine.contact is not Contact.HEARD or machine.peer is None:
+        return "a fresh heartbeat of the peer"
+    if not machine.peer.hears_us:
+        return "a peer that receives our heartbeats"
+    return None
 
 
 def refusal_text(
@@ -94,10 +100,10 @@ def in_the_way(
         fact = None  # a silent peer does not stand in its way
     elif report is None:
         fact = "needs_heartbeat"
-    elif what == "fallback" and may_fall_back(report, machine.report(), contact_of(report)):
-        fact = "fallback_of_the_peer"
     elif not report.hears_us:
         fact = "needs_to_be_heard"
+    elif what == "fallback" and may_fall_back(report, machine.report(), Contact.HEARD):
+        fact = "fallback_of_the_peer"
     elif what == "failover" and state is theirs is State.NORMAL:
         fact = "failover_needs_services"
     elif what == "fallback" and state is State.FAILED_OVER_SERVICES_DOWN:

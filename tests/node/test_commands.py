@@ -19,7 +19,14 @@ from srmd.core.node import Node
 from srmd.core.states import Contact, Health, Reason, State
 from srmd.core.texts import Text
 from srmd.core.transitions import step
-from srmd.node.commands import Offer, ha_switch, offers, refusal_text, users_locked_text
+from srmd.node.commands import (
+    Offer,
+    ha_switch,
+    needed_to_hand_on,
+    offers,
+    refusal_text,
+    users_locked_text,
+)
 
 HEARD = Contact.HEARD
 BACKUP = Report(State.BACKUP, Reason.PEER_DOWN, 5)
@@ -54,11 +61,17 @@ def test_the_backup_offers_the_fallback_of_a_peer_that_hears_it() -> None:
     assert offers(replace(backup, peer=replace(peer, hears_us=False))) == ()
 
 
-def test_the_backup_offers_the_fallback_of_an_idle_peer_that_has_given_it_up() -> None:
-    peer = Report(State.IDLE, Reason.ON_ADMIN_REQUEST, 5, hears_us=False)
+@pytest.mark.parametrize("settled", [True, False])
+def test_no_command_is_offered_for_an_idle_peer_that_does_not_receive_us(settled: bool) -> None:
+    """Node b offered the fallback of a, which then took all users from b; where the control channel
+    was cut too, it was refused."""
+    peer = Report(State.IDLE, Reason.ON_ADMIN_REQUEST, 5, hears_us=False, settled=settled)
     backup = Node(State.BACKUP, Reason.PEER_DOWN, contact=HEARD, peer=peer)
-    assert offers(backup) == (Offer("fallback", here=False),)
-    assert offers(replace(backup, peer=replace(peer, settled=False))) == ()
+    assert offers(backup) == ()
+    needed = needed_to_hand_on(backup)
+    assert needed is not None
+    text = refusal_text("fallback", backup, None, needed, me="b", peer="a")
+    assert "Node a does not receive the heartbeats of node b: repair the network" in text
 
 
 @pytest.mark.parametrize("enabled", [True, False])

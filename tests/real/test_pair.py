@@ -24,7 +24,7 @@ from srmd.config import load
 from srmd.core.node import Node
 from srmd.core.transitions import step
 from srmd.lab.leash import processes_of
-from srmd.lab.pair import PATIENCE_S, LabNode, LabPair
+from srmd.lab.pair import PATIENCE_S, LabNode, LabPair, Value
 from srmd.lab.records.reading import read
 from srmd.lab.records.timeline import timeline
 from srmd.wire.journal import Beats, Decided, Known, entry_from_json
@@ -549,3 +549,31 @@ def test_a_node_told_to_stop_twice_stops(story: Story) -> None:
     assert story.x.terminate() == 0
     story.x.start()
     comes_home(story)
+
+
+def test_the_backup_of_an_idle_node_that_does_not_receive_it_offers_no_fallback() -> None:
+    """It offered `srmd fallback a`.  Node a, which took node b for down, then took all users from
+    it; where the control channel was cut too, the command was refused without the reason."""
+    with LabPair() as pair:
+        pair.a.failover()
+        pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/On Admin Request")
+        peer: dict[str, Value] = {"heartbeat": "127.0.0.1:1"}
+        pair.b.overrides["peer"] = peer
+        pair.write_configs()
+        pair.b.client.srm("restart")
+        pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/Initialization")
+        pair.wait_until("node a is heard, and does not hear", lambda: is_deaf(pair.b, "Idle"))
+        pair.wait_until("node a takes node b for down", lambda: pair.a.offered() != [])
+        assert pair.b.offered() == []
+        with pytest.raises(Rejected) as refused:
+            pair.b.client.act("fallback", "a")
+        assert "Node a does not receive the heartbeats of node b: repair the network" in str(
+            refused.value
+        )
+        pair.wait_for(a="Idle/On Admin Request", b="Running in Backup Mode/Initialization")
+
+
+def is_deaf(node: LabNode, state: str) -> bool:
+    """The peer is heard in this state, and does not receive the node."""
+    peer = node.status()["peer"]
+    return peer["heard"] and peer["state"] == state and not peer["hears_us"]

@@ -45,6 +45,7 @@ from srmd.node.calling import (
 )
 from srmd.node.commands import (
     ha_switch,
+    needed_to_hand_on,
     refusal_text,
     services_are_held,
     users_are_locked,
@@ -483,8 +484,8 @@ class ServerBoot:
 
     def _hand_on(self, action: messages.Action, node: str) -> Work[int]:
         srm, peer = self._running(), self.config.peer.id
-        if srm.node.contact is not Contact.HEARD:
-            needed = "a fresh heartbeat of the peer"
+        needed = needed_to_hand_on(srm.node)
+        if needed is not None:
             me = self.config.node.id
             text = refusal_text(action.value, srm.node, self.mismatch, needed, me=me, peer=peer)
             raise NotNow(text, needed)
