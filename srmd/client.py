@@ -27,6 +27,7 @@ PAGE_USERS = 1000
 """Users asked for at a time; the API's upper limit."""
 
 Json = dict[str, Any]
+CLOSED = "the connection was closed before the end of the answer"
 
 
 class ClientError(Exception):
@@ -252,6 +253,8 @@ class Client:
             raw = response.read(ANSWER_BYTES_MAX + 1)
         except TimeoutError as failed:
             raise NoAnswer(self.url, f"no answer within {timeout_s:g} s") from failed
+        except (http.client.RemoteDisconnected, http.client.IncompleteRead) as failed:
+            raise Unreachable(self.url, CLOSED) from failed
         except http.client.HTTPException as failed:
             why = f"it does not speak HTTP as srmd does ({type(failed).__name__})"
             raise Unreachable(self.url, why) from failed
@@ -261,6 +264,8 @@ class Client:
             connection.close()
         if len(raw) > ANSWER_BYTES_MAX:
             raise Unreachable(self.url, f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+        if response.length:  # what the answer announced and did not bring
+            raise Unreachable(self.url, CLOSED)
         return response.status, raw
 
     def _connection(self, timeout_s: float) -> http.client.HTTPConnection:

@@ -261,7 +261,7 @@ class Peer:
                 decoded = believed(answer, request, self._keyring)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
-            why = in_words(error)
+            why = str(error) if isinstance(error, WrongNode) else in_words(error)
             self._note(False, why)
             raise CallFailed(why) from error
         except (PeerRefused, Rejected, MalformedMessage) as error:
