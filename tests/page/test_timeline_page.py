@@ -107,3 +107,25 @@ def test_labels_of_faults_at_the_same_time_do_not_overlap(chromium: str, tmp_pat
     assert len({y for y, _ in labels}) == 3
     beats = [found.start() for found in re.finditer(r'data-beat="\d+"', dom)]
     assert beats[-1] < dom.index('class="fault">a→b'), "over the heartbeats"
+
+
+def test_many_faults_at_the_same_time_are_shaded_once(chromium: str, tmp_path: Path) -> None:
+    """Each was shaded over the ones before: under a dozen faults the lines were dark red."""
+    split_brain(tmp_path / "logs")
+    with (tmp_path / "logs" / "faultproxy.jsonl").open("a") as out:
+        for n in range(12):
+            toxic = {"name": f"d{n}", "type": "latency", "attributes": {"latency": 100 + n}}
+            proxy = "lab_1_heartbeats_a_to_b"
+            line = {"event": "toxic.added", "at_s": 2.6, "proxy": proxy, "toxic": toxic}
+            out.write(json.dumps(line) + "\n")
+    file = tmp_path / "line.html"
+    file.write_text(as_html(timeline(read([tmp_path / "logs"]))))
+    dom = drawn(chromium, file, tmp_path, "lang=en")
+    shades = re.findall(
+        r'<rect class="shade" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*?'
+        r'fill="var\(--([a-z-]+)\)"',
+        dom,
+    )
+    assert sorted(fill for _, _, fill in shades) == ["fault-fill", "fault-strong", "fault-strong"]
+    assert dom.count('fill="var(--fault-strong)"') == 3, "two directions, and the legend"
+    assert len(re.findall(r'data-bar="\d+"[^>]*fill="transparent"', dom)) >= 14, "each has its tip"
