@@ -86,6 +86,8 @@ class Peer:
         """Whether the last call was answered; None before the first."""
         self.why_unreachable = ""
         """Why not, in words; empty while it is."""
+        self._another = ""
+        """Why the node that answers is not our peer; empty while it may be."""
         self.stale = False
         """The last call was refused: the peer has received newer messages under our id."""
         self._called_s: float | None = None
@@ -209,10 +211,10 @@ class Peer:
             page = await self.call(UsersRequest(uuid.uuid4().hex, db_id, since, PAGE_ROWS))
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
-            why = of_another(page, db_id, self._config.peer.id)
-            if why is not None:
-                self._note(False, why)
-                raise CallFailed(why)
+            self._another = of_another(page, db_id, self._config.peer.id)
+            self._note_answer()
+            if self._another:
+                raise CallFailed(self._another)
             changed += await self._database.use(partial(apply_page, page=page))
             if not page.more:
                 self._replication.pulled(page, self._database.picture)
@@ -268,13 +270,17 @@ class Peer:
             stale = isinstance(error, PeerRefused) and error.stale
             self._note(False, str(error), stale=stale)
             raise CallFailed(str(error)) from error
-        self._note(True, "")
+        self._note_answer()
         return decoded
 
     @property
     def called_ago_s(self) -> float | None:
         """How old `reachable` and `why_unreachable` are: calls are made only when there is news."""
         return None if self._called_s is None else time.monotonic() - self._called_s
+
+    def _note_answer(self) -> None:
+        """An answer is believed; another node's proves nothing about the peer."""
+        self._note(not self._another, self._another)
 
     def _note(self, reachable: bool, why: str, *, stale: bool = False) -> None:
         """Log when the control channel fails or works again, not each call."""

@@ -63,15 +63,15 @@ class Replication:
         self.agreement.compared(Content(page.users_count, page.digest), ours)
 
 
-def of_another(page: messages.UsersPage, db_id: str, peer: str) -> str | None:
-    """Why a page is not of the database that the peer's heartbeats name; None: it is.
+def of_another(page: messages.UsersPage, db_id: str, peer: str) -> str:
+    """Why a page is not of the database that the peer's heartbeats name; empty: it is.
 
     Where the control channels of two pairs are crossed, another node answers, and each pair would
     take over the users of the other.  A peer that has just opened another database names it in its
     next heartbeat.
     """
     if page.db_id == db_id:
-        return None
+        return ""
     return (
         f"its answer is from database {page.db_id}, and the heartbeats of node {peer} name {db_id}:"
         f" check that peer.control leads to node {peer}, as peer.heartbeat does"

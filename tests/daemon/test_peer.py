@@ -172,7 +172,10 @@ async def test_users_are_not_taken_from_a_node_that_is_not_heard(
         "does"
     )
     assert await users_of(a) == {}
+    a.peer._note_answer()  # another call of ours is answered, by the same node
+    assert not a.peer.reachable
     await beats(a, b)
+    assert (a.peer.reachable, a.peer.why_unreachable) == (True, "")
     assert len(await users_of(a)) == 3
 
 

@@ -175,7 +175,7 @@ class Calls:
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
             why = of_another(page, db_id, self._config.peer.id)
-            if why is not None:
+            if why:
                 raise CallFailed(why)
             self._apply(page)
             if not page.more:
