@@ -15,7 +15,8 @@ for all of them:
 - With TLS the routes of the peer want the certificate of the peer; all others only speak TLS.
 - Bodies have the content type of their route, which a form of a foreign page cannot send, and a
   declared length: of a body in chunks a few bytes each would cost as much as a whole one.
-- Nothing is heard behind a request for another protocol; it is answered as if it had not asked.
+- Nothing is heard behind a request for another protocol, which is answered as if it had not asked,
+  nor behind what is not HTTP.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 
 from srmd.config import Address, ControlConfig
 from srmd.config.reading import is_name
@@ -74,6 +76,9 @@ LINGER_S = 1.0
 """How long what is left of a refused body is read, so that its sender sees the refusal."""
 READ_BYTES = 1024
 """So much of a body is kept unread, and a sixteenth as many chunks; each chunk costs its time."""
+RECEIVED_BYTES = 16 * 1024
+"""So much is read at once.  Of asyncio's 256 KiB each connection could keep several copies: rests
+that are not parsed, and the texts of errors about them."""
 BACKLOG_MIN, BACKLOG_MAX = 16, 100
 """Connections that wait to be accepted."""
 LINE_BYTES_MAX = 8190
@@ -140,7 +145,7 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
             if request.transport is None:
                 return _respond(_LOST)
         response = await handler(request)
-        if connection.is_deaf:
+        if is_last:
             response.force_close()
         return response
 
@@ -205,10 +210,12 @@ async def serve(
     await runner.setup()
     server = runner.server
     assert server is not None, "set up just now"
+    received = memoryview(bytearray(RECEIVED_BYTES))  # by one connection at a time, and copied
 
     def connection(visit: Visit) -> asyncio.Protocol:
         return _Connection(
             visit,
+            received,
             answer_s,
             server,
             loop=loop,
@@ -251,32 +258,50 @@ async def serve(
     return Listener(runner, listening, door)
 
 
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, with a bound on how long an answer may wait to be read.
+class _Connection(web.RequestHandler, asyncio.BufferedProtocol):
+    """aiohttp's connection, with a bound on how long an answer may wait to be read, and on how much
+    is read at once.
 
     What is not HTTP it answers in our shape and without a traceback.
     """
 
-    __slots__ = ("_answer_s", "_giving_up", "is_deaf", "visit")
+    __slots__ = ("_answer_s", "_giving_up", "_is_deaf", "_received", "visit")
 
-    def __init__(self, visit: Visit, answer_s: float, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, visit: Visit, received: memoryview, answer_s: float, *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.visit = visit
+        self._received = received
         self._answer_s = answer_s
         self._giving_up: asyncio.TimerHandle | None = None
-        self.is_deaf = False
+        self._is_deaf = False
 
     def hear_no_more(self) -> None:
         """What comes from now on is neither parsed nor kept; the request under way is the last."""
-        self.is_deaf = True
+        self._is_deaf = True
         self._lingering_time = 0.0
         self.close()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the signature is asyncio's
+        return self._received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._received[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        if not self.is_deaf:
+        if not self._is_deaf:
             super().data_received(data)
-        elif self.transport is not None:
-            self.transport.pause_reading()
+            last = self._messages[-1][0] if self._messages else None
+            if isinstance(last, _ErrInfo):
+                # Its frames hold the connection and what it said, until the collector comes.
+                last.exc.__traceback__ = None
+            self._is_deaf = self._upgraded or isinstance(last, _ErrInfo)
+        if self._is_deaf:
+            # aiohttp keeps what follows an upgrade, and parses it once that is declined.
+            self._message_tail = b""
+            if self.transport is not None:
+                self.transport.pause_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -542,18 +567,16 @@ async def _read(request: web.Request, route: Route, body: Body, body_s: float) -
         if route.access is not Access.PEER and request.content_type != body.media_type:
             given = request.headers.get("Content-Type", "")
             raise Unacceptable(415, f"Content-Type: {shown(given)} is not {body.media_type}")
-    too_long = Unacceptable(
-        413, f"the body is longer than {body.max_bytes} bytes; send less at a time"
-    )
+    too_long = f"the body is longer than {body.max_bytes} bytes; send less at a time"
     if (request.content_length or 0) > body.max_bytes:
-        raise too_long
+        raise Unacceptable(413, too_long)
     found = bytearray()
     try:
         async with asyncio.timeout(body_s):
             async for chunk in request.content.iter_any():
                 found += chunk
                 if len(found) > body.max_bytes:
-                    raise too_long
+                    raise Unacceptable(413, too_long)
     except TimeoutError:
         raise Unacceptable(
             408, f"the body did not arrive within {body_s:g} s", headers={"Connection": "close"}

@@ -6,12 +6,15 @@ Every answer is held against the published document by `tests.daemon.api`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from srmd.daemon import http
 from srmd.daemon.facade import (
@@ -385,6 +388,38 @@ async def test_what_is_no_http_is_answered_in_the_same_shape(
     assert got.status == 400
     assert got.error.startswith("not a good HTTP request: ")
     assert caplog.records == [], "somebody else's garbage is no error of ours"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\0" * 60_000,
+        GOOD_HEAD + b"\r\n" + b"\0" * 60_000,
+        GOOD_HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"\0" * 60_000,
+        b"POST /api/v1/ha HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+        + TOKEN.encode()
+        + b"\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n",
+    ],
+    ids=["no HTTP", "no HTTP behind a request", "behind an upgrade", "a body too long"],
+)
+async def test_a_lost_connection_does_not_wait_for_the_collector(sent: bytes) -> None:
+    """Errors held the frames of their connections, and these what had been sent on them."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with running() as api, asyncio.timeout(WITHIN_S):
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
+                writer.write(sent)
+                with suppress(ConnectionError):
+                    await writer.drain()
+                    await reader.read()
+                writer.close()
+            # What is freed sets no event.
+            while any(isinstance(left, web.RequestHandler) for left in gc.get_objects()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_mistake_in_our_code_is_told_to_the_log_and_not_to_the_client() -> None:
