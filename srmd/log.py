@@ -91,7 +91,10 @@ EVENTS: dict[str, EventInfo] = {
         "If the sender is your peer, compare [auth], group.name and the node ids on both nodes.",
         "warning",
     ),
-    "control.restored": EventInfo("The peer answers control calls again."),
+    "control.restored": EventInfo(
+        "The peer answers control calls again.  This, and each reason of control.call_failed, is"
+        " told once in 10 s; further changes are counted."
+    ),
     "database.copied": EventInfo(
         "The user database is not the one that this node had open last: it is a copy, or what the"
         " node remembers of it is gone.",

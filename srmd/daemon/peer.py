@@ -52,6 +52,11 @@ from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
 
 READ_BYTES = 65_536
+TOLD_AGAIN_S = 10.0
+"""A change of the control channel that was told is counted when it comes again within this time;
+at the end of it is told what is the case then."""
+REASONS_MAX = 8
+"""Changes that are told apart within that time."""
 
 
 class CallFailed(Exception):
@@ -87,7 +92,12 @@ class Peer:
         self.why_unreachable = ""
         """Why not, in words; empty while it is."""
         self._another = ""
-        """Why the node that answers is not our peer; empty while it may be."""
+        """Why what answers is not the peer, found by its users; empty: it may be the peer."""
+        self._told_s: dict[str, float] = {}
+        """When each of the latest changes was told, by `why_unreachable`."""
+        self._left_out_count = 0
+        self._telling: asyncio.TimerHandle | None = None
+        """Tells what is the case then, after changes that were only counted."""
         self.stale = False
         """The last call was refused: the peer has received newer messages under our id."""
         self._called_s: float | None = None
@@ -104,6 +114,8 @@ class Peer:
                     tasks.create_task(self._replicate_forever(), name="replicate")
             finally:
                 self._session = None
+                if self._telling is not None:
+                    self._tell_at_last()
 
     def _connector(self) -> aiohttp.BaseConnector | None:
         context = self._tls.client() if self._tls is not None else None
@@ -212,7 +224,7 @@ class Peer:
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
             self._another = of_another(page, db_id, self._config.peer.id)
-            self._note_answer()
+            self._note(True, "")
             if self._another:
                 raise CallFailed(self._another)
             changed += await self._database.use(partial(apply_page, page=page))
@@ -270,7 +282,7 @@ class Peer:
             stale = isinstance(error, PeerRefused) and error.stale
             self._note(False, str(error), stale=stale)
             raise CallFailed(str(error)) from error
-        self._note_answer()
+        self._note(True, "")
         return decoded
 
     @property
@@ -278,21 +290,53 @@ class Peer:
         """How old `reachable` and `why_unreachable` are: calls are made only when there is news."""
         return None if self._called_s is None else time.monotonic() - self._called_s
 
-    def _note_answer(self) -> None:
-        """An answer is believed; another node's proves nothing about the peer."""
-        self._note(not self._another, self._another)
-
     def _note(self, reachable: bool, why: str, *, stale: bool = False) -> None:
-        """Log when the control channel fails or works again, not each call."""
+        """The control channel works, or not; a change is told, not each call.
+
+        Another node that answers in place of the peer is as good as none: also its good answers to
+        reports say so, until the users that we have to read are the peer's again.
+        """
+        if not self._replication.pull_due(self._database.picture):
+            self._another = ""
+        if reachable and self._another:
+            reachable, why = False, self._another
         self.why_unreachable = why
         self.stale, self._called_s = stale, time.monotonic()
         if reachable is self.reachable:
             return
         was, self.reachable = self.reachable, reachable
-        if not reachable:
-            self._log.warning("control.call_failed", peer_url=self._config.peer.control, error=why)
-        elif was is False:
-            self._log.info("control.restored", peer_url=self._config.peer.control)
+        if was is None and reachable:
+            return
+        now_s = time.monotonic()
+        self._told_s = {
+            reason: at_s for reason, at_s in self._told_s.items() if now_s - at_s < TOLD_AGAIN_S
+        }
+        if self.why_unreachable not in self._told_s and len(self._told_s) < REASONS_MAX:
+            self._tell_reachable()
+            return
+        self._left_out_count += 1
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(TOLD_AGAIN_S, self._tell_at_last)
+
+    def _tell_at_last(self) -> None:
+        """What has become the case with the last of the changes that were left out."""
+        self._left_out_count -= 1
+        self._tell_reachable()
+
+    def _tell_reachable(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._told_s[self.why_unreachable] = time.monotonic()
+        about: dict[str, Any] = {"peer_url": self._config.peer.control}
+        if self._left_out_count:
+            about["left_out_count"] = self._left_out_count
+        self._left_out_count = 0
+        if self.reachable:
+            self._log.info("control.restored", **about)
+        else:
+            self._log.warning("control.call_failed", **about, error=self.why_unreachable)
 
 
 class WrongNode(aiohttp.ClientError):

@@ -172,7 +172,7 @@ async def test_users_are_not_taken_from_a_node_that_is_not_heard(
         "does"
     )
     assert await users_of(a) == {}
-    a.peer._note_answer()  # another call of ours is answered, by the same node
+    a.peer._note(True, "")  # another call of ours is answered, by the same node
     assert not a.peer.reachable
     await beats(a, b)
     assert (a.peer.reachable, a.peer.why_unreachable) == (True, "")
@@ -414,6 +414,39 @@ async def test_what_is_known_of_the_control_side_has_an_age(tmp_path: Path) -> N
     assert ages[0] is None
     assert ages[1] is not None
     assert 0.05 <= ages[1] <= elapsed_s
+
+
+async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change was a line of the log, for as long as it lasted: eight a second."""
+    monkeypatch.setattr(peer_module, "TOLD_AGAIN_S", 0.5)
+    async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
+        for _ in range(10):
+            peer._note(False, "no route")
+            peer._note(True, "")
+        peer._note(False, "connection refused")
+        assert [
+            (name, fields.get("error"), fields.get("left_out_count"))
+            for name, fields in log.records
+        ] == [
+            ("control.call_failed", "no route", None),
+            ("control.restored", None, None),
+            ("control.call_failed", "connection refused", 18),
+        ]
+        peer._note(True, "")
+        assert len(log.records) == 3
+        await until(lambda: len(log.records) == 4)
+        assert log.records[-1] == ("control.restored", {"peer_url": f"http://{HOST}:9"})
+
+
+async def test_what_was_left_out_is_told_when_srm_ends(tmp_path: Path) -> None:
+    async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
+        for reachable in (False, True, False, True):
+            peer._note(reachable, "" if reachable else "no route")
+    assert log.records[2:] == [
+        ("control.restored", {"peer_url": f"http://{HOST}:9", "left_out_count": 1})
+    ]
 
 
 async def test_a_peer_without_an_address_is_told_in_plain_words(tmp_path: Path) -> None:

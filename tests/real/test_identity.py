@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,33 @@ def test_two_pairs_in_a_ring_say_so_and_restart_no_more_than_a_few_times(
         one.wait_until(
             "each pair finds together", lambda: all(map(shows_mine, nodes)), within_s=WITHIN_S
         )
+
+
+def test_a_control_channel_that_leads_to_another_pair_is_told_steadily() -> None:
+    """The other node answers reports, and is refused for its users: the status was one and the
+    other in turn, and each change a line of the log, eight of them a second.
+
+    SRM may restart a few times, since each pair learns numbers of the other."""
+    with two_pairs_of_one_key() as (one, two):
+        calls(one.a, two.b)
+        calls(two.a, one.b)
+        start_without_waiting(one, two)
+        one.wait_until("it is told", lambda: not reaches(one.a))
+        heard = one.a.status()["counters"]["heartbeats_received"]
+        seen = [False]
+
+        def has_heard_on() -> bool:
+            seen.append(reaches(one.a))
+            return bool(one.a.status()["counters"]["heartbeats_received"] > heard + 50)
+
+        one.wait_until("it hears another 50 heartbeats", has_heard_on, within_s=WITHIN_S)
+        assert sum(before != now for before, now in pairwise(seen)) <= 4
+        log = one.a.log_file.read_text()
+        assert 1 <= log.count('"control.call_failed"') + log.count('"control.restored"') <= 8
+
+
+def reaches(node: LabNode) -> bool:
+    return node.status()["peer"]["control_reachable"] is not False
 
 
 def says(node: LabNode) -> bool:
