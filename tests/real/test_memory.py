@@ -8,14 +8,16 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from srmd.lab.pair import LabNode, LabPair
 from srmd.lab.real import files
-from srmd.lab.scenario.verbs import FileAction, Files
+from srmd.lab.real.wired import WiredPair
+from srmd.lab.scenario.story import Settings
+from srmd.lab.scenario.verbs import Channel, Cut, Direction, FileAction, Files
 from tests.real.conftest import USERS, Story, records, started
 from tests.real.test_robust import full_disk
 
@@ -115,47 +117,56 @@ def test_an_old_database_with_higher_numbers_neither_unserves_users_nor_fails_an
 
 
 def test_users_who_cannot_be_placed_again_are_told_by_a_notice_until_they_are() -> None:
-    """Both nodes Normal, "All is well", and nobody served the users of a: only the log knew it."""
-    with LabPair() as pair:
+    """Both nodes Normal, "All is well", and nobody served the users of a: only the log knew it.
+
+    The control channel is refused, for the peer would send its newer placement.
+    """
+    wired = WiredPair(Settings())
+    try:
+        pair = wired.pair
         a, b = pair.a, pair.b
-        a.client.generate_users(USERS, "balanced", "user")
+        half = wired.settings.users.count // 2
+
+        def placed(node: str) -> Callable[[], bool]:
+            return lambda: all(
+                one.status()["users"]["placement"]["a"] == node
+                and one.status()["database"]["users_count"] == 2 * half
+                for one in pair.nodes
+            )
+
+        pair.wait_for(a=HOME, b=HOME)
         a.failover()
         pair.wait_for(a=AWAY, b=BACKUP)
-
-        def alike() -> bool:
-            held = [node.status() for node in pair.nodes]
-            away = all(one["users"]["placement"]["a"] == "b" for one in held)
-            return away and all(one["database"]["users_count"] == USERS for one in held)
-
-        pair.wait_until("both databases place the users on b", alike, within_s=LIMIT_S)
-        stories = Story(pair, a, b), Story(pair, b, a)
-        for story in stories:
-            database(story, FileAction.COPY)
+        pair.wait_until("both databases place the users on b", placed("b"), within_s=LIMIT_S)
+        story = Story(pair, a, b)
+        database(story, FileAction.COPY)
         a.fallback()
         pair.wait_for(a=HOME, b=HOME)
+        pair.wait_until("both databases place them on a", placed("a"), within_s=LIMIT_S)
+        wired.network.do(Cut(Channel.CONTROL, Direction.BOTH, refuse=True), wired.timers)
         a.client.set_fault("moves", active=True)
-        for story in stories:
-            database(story, FileAction.RESTORE)
-        words = f"The user database of node a places {USERS // 2} users on the wrong node"
+        database(story, FileAction.RESTORE)
+        words = f"The user database of node a places {half} users on the wrong node"
 
         def told() -> bool:
             return any(notice["en"].startswith(words) for notice in a.status()["notices"])
 
         pair.wait_until("node a says so", told, within_s=LIMIT_S)
+        logged = "the log has it too"
+        pair.wait_until(logged, lambda: bool(records(a, "users.displaced")), within_s=LIMIT_S)
         seen = a.status()
-        assert seen["handbook"]["row"] == 1
+        assert (seen["handbook"]["row"], seen["users"]["served"]["a"]) == (1, 0)
         assert seen["handbook"]["action"]["en"] == "Do what the notices say."
-        assert seen["users"]["served"]["a"] == 0
-        pair.wait_until(
-            "the log has it too", lambda: bool(records(a, "users.displaced")), within_s=LIMIT_S
-        )
         a.client.set_fault("moves", active=False)
-        half = USERS // 2
 
         def well() -> bool:
-            return pair.served() == {"a": half, "b": half} and a.status()["notices"] == []
+            return pair.served() == {"a": half, "b": half} and not told()
 
-        pair.wait_until("each serves its own, and nothing is left to say", well, within_s=LIMIT_S)
+        pair.wait_until(
+            "each serves its own, and that is not told any more", well, within_s=LIMIT_S
+        )
+    finally:
+        wired.close()
 
 
 def test_a_manual_failover_on_a_full_disk_is_stored_as_soon_as_the_disk_takes_it() -> None:
