@@ -2,11 +2,13 @@
 
 A heartbeat heard is an input and has its line; when it was sent, and that it was the one with this
 number, stands in lines of their own, many beats in each.  They are written before a transition, so
-that the journal always tells which beats came before it.
+that the journal always tells which beats came before it; and where nothing else is written, at
+every second beat, so that the journal of a node that hears nobody tells that it runs.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +23,8 @@ from srmd.wire.journal import About, Beats, Decided, Heard, Known, Sent, Timers,
 
 BEATS_A_LINE = 32
 """Sent and heard together: at two beats an interval, a line in 16 intervals."""
+QUIET_INTERVALS = 1.5
+"""When nothing was written for so many, the beats that wait are."""
 CHECKPOINT_INPUTS = 256
 """Inputs between two lines with the whole node, so that a rotated journal can be taken up."""
 
@@ -40,15 +44,17 @@ class Recorder:
         self._sent: list[Sent] = []
         self._heard: list[Heard] = []
         self._inputs_count = 0
+        self._written_s = math.inf
+        """When something was written last; from the first decision on."""
         self._write_node(time.monotonic(), node, boot=True)
 
     def sent(self, seq: int, at_s: float) -> None:
         self._sent.append(Sent(seq, at_s))
-        self._flush_if_full()
+        self._flush_if_due(at_s)
 
     def heard(self, incarnation: int, seq: int, at_s: float) -> None:
         self._heard.append(Heard(incarnation, seq, at_s))
-        self._flush_if_full()
+        self._flush_if_due(at_s)
 
     def decided(self, before: Node, event: Event, result: Step, at_s: float) -> None:
         after = result.node
@@ -56,6 +62,7 @@ class Recorder:
             self.flush()
         entry = Decided(at_s, event, after.state, after.reason, after.op)
         self._journal.write(entry_to_json(entry))
+        self._written_s = at_s
         self._inputs_count += 1
         if self._inputs_count % CHECKPOINT_INPUTS == 0:
             self._write_node(at_s, after, boot=False)
@@ -70,9 +77,13 @@ class Recorder:
             self._heard.clear()
             self._journal.write(entry_to_json(entry))
 
-    def _flush_if_full(self) -> None:
-        if len(self._sent) + len(self._heard) >= BEATS_A_LINE:
+    def _flush_if_due(self, at_s: float) -> None:
+        is_full = len(self._sent) + len(self._heard) >= BEATS_A_LINE
+        quiet_s = QUIET_INTERVALS * self._config.heartbeat.keep_alive_interval_s
+        is_quiet = at_s - self._written_s > quiet_s
+        if is_full or is_quiet:
             self.flush()
+            self._written_s = at_s
 
     def _write_node(self, at_s: float, node: Node, *, boot: bool) -> None:
         heartbeat = self._config.heartbeat

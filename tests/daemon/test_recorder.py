@@ -18,6 +18,8 @@ from srmd.wire.journal import Beats, Decided, Entry, Heard, Known, Sent, entry_f
 from tests.daemon.nodes import config_of
 from tests.play import a_node, a_report
 
+INTERVAL_S = 0.05
+"""Of the configuration."""
 BOOT = Boot(boot_id="0" * 32, os_boot_id="os", at="2026-11-22T12:00:00.000+00:00")
 NORMAL = a_node(State.NORMAL, Reason.NORMAL, peer=a_report(State.NORMAL))
 BEAT = PeerHeard(a_report(State.NORMAL))
@@ -43,9 +45,9 @@ def recorder(lines: Lines, tmp_path: Path) -> Recorder:
     return Recorder(lines, config, memory, NORMAL)
 
 
-def decide(recorder: Recorder, node: Node, event: Event) -> Node:
+def decide(recorder: Recorder, node: Node, event: Event, at_s: float = 5.0) -> Node:
     result = step(node, event)
-    recorder.decided(node, event, result, at_s=5.0)
+    recorder.decided(node, event, result, at_s=at_s)
     return result.node
 
 
@@ -75,8 +77,8 @@ def test_the_beats_before_a_transition_stand_before_it(recorder: Recorder, lines
 
 def test_quiet_beats_share_a_line(recorder: Recorder, lines: Lines) -> None:
     for seq in range(BEATS_A_LINE):
-        recorder.sent(seq, float(seq))
-        decide(recorder, NORMAL, BEAT)
+        recorder.sent(seq, seq * INTERVAL_S)
+        decide(recorder, NORMAL, BEAT, seq * INTERVAL_S)
     assert sum(isinstance(entry, Beats) for entry in lines.entries) == 1
     recorder.flush()  # nothing waits
     assert sum(isinstance(entry, Beats) for entry in lines.entries) == 1
@@ -90,3 +92,17 @@ def test_a_long_run_can_be_taken_up_in_the_middle(recorder: Recorder, lines: Lin
     assert [entry.boot for entry in known] == [True, False, False]
     assert known[-1].node == node
     assert isinstance(lines.entries[-2], Decided)
+
+
+def test_a_node_that_hears_nobody_leaves_a_line_in_every_second_interval(
+    recorder: Recorder, lines: Lines
+) -> None:
+    """Its beats waited for a full line.  A time line of a pair that runs said "no record of the
+    node" of the last 32 intervals."""
+    decide(recorder, NORMAL, PeerDown(), 0.0)
+    for seq in range(1, 13):
+        recorder.sent(seq, seq * INTERVAL_S + 0.001)
+    beats = [entry for entry in lines.entries if isinstance(entry, Beats)]
+    told = [one.at_s for entry in beats for one in entry.sent]
+    assert len(told) >= 11
+    assert len(beats) >= 6

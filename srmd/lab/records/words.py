@@ -58,8 +58,10 @@ GONE_TIP: Final[dict[Gone, Text]] = {
         "ノードは停止、シャットダウン、またはリブートされました。サービスは停止していました。",
     ),
     Gone.SILENT: Text(
-        "The node noted nothing. Its process did not run, or its log is not in these records.",
-        "ノードの記録がありません。プロセスの停止中か、そのログがこの記録に含まれていません。",
+        "The node noted nothing. Its process did not run or was frozen, or the rest of its journal"
+        " is not in these records.",
+        "ノードの記録がありません。プロセスの停止中またはフリーズ中か、"
+        "ジャーナルの続きがこの記録に含まれていません。",
     ),
 }
 SRM_STARTS: Final = Text("SRM starts", "SRM 開始")
