@@ -1017,9 +1017,9 @@ b       標準      標準                     3             2           -  0.1 
 推奨処置: なし
 実行できる操作: srmd failover a, srmd failover b
 
-サービス          状態     重要  備考
-Cisco XCP Router  STARTED  はい
-データベース: STARTED
+サービス          状態              重要  備考
+Cisco XCP Router  STARTED (実行中)  はい
+データベース: STARTED (実行中)
 """
     )
 

@@ -104,10 +104,21 @@ def as_json(answer: object, *, on_one_line: bool = False) -> str:
     return json.dumps(answer, ensure_ascii=False, indent=None if on_one_line else 2)
 
 
-def services_table(services: Iterable[Mapping[str, Any]], say: Callable[[str], str] = str) -> str:
-    """`say` translates its words; as they are they are English."""
+def services_table(
+    services: Iterable[Mapping[str, Any]],
+    say: Callable[[str], str] = str,
+    *,
+    state: Callable[[str], str] = str,
+    note: Callable[[str], str] = str,
+) -> str:
+    """`say`, `state` and `note` translate its words; as they are they are English."""
     rows = [
-        (s["name"], s["state"], say("yes" if s.get("critical") else "no"), s.get("note") or "")
-        for s in services
+        (
+            one["name"],
+            state(one["state"]),
+            say("yes" if one.get("critical") else "no"),
+            note(one.get("note") or ""),
+        )
+        for one in services
     ]
     return table([say(word) for word in ("SERVICE", "STATE", "CRITICAL", "NOTE")], rows)

@@ -205,8 +205,24 @@ class Page:
     def _services(self) -> str:
         services = self._status.get("services") or []
         state = (self._status.get("database") or {}).get("state")
-        text = services_table(services, self._say) if services else ""
+        text = self._services_table(services) if services else ""
         if not state:
             return text
+        if self._language != "en":
+            from srmd.core.texts import service_state  # as in `names`
+
+            state = service_state(state).say(self._language)
         between = "\n\n" if "\n\n" in text else "\n"  # a narrow table is one of blocks
         return f"{text}{between}{self._say('Database: {state}', state=state)}"
+
+    def _services_table(self, services: Iterable[Mapping[str, Any]]) -> str:
+        if self._language == "en":
+            return services_table(services)
+        from srmd.core.texts import service_note, service_state  # as in `names`
+
+        return services_table(
+            services,
+            self._say,
+            state=lambda state: service_state(state).say(self._language),
+            note=lambda note: service_note(note).say(self._language),
+        )

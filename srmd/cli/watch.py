@@ -17,7 +17,7 @@ from srmd.cli.asking import Options
 from srmd.cli.output import as_json
 from srmd.cli.status import Page
 from srmd.client import Client, Unreachable
-from srmd.core.texts import Language, Text
+from srmd.core.texts import Language, Text, service_state
 from srmd.shown import pair_of
 from srmd.terminal import (
     COLUMNS_DEFAULT,
@@ -147,7 +147,7 @@ def compact(
             lines += wrap(first, columns, further=GAP * 2)
             lines += wrap(second, columns, indent=GAP * 2)
     idle = [
-        f"{one['name']} ({one['state']})"
+        f"{one['name']}: {service_state(one['state']).say(language)}"
         for one in status.get("services") or ()
         if one["state"] != "STARTED" and one.get("critical") and one.get("note") != NOT_ACTIVATED
     ]

@@ -182,6 +182,59 @@ REASONS: Final[dict[Reason, Text]] = {
     Reason.HA_NOT_ENABLED: Text("High Availability Not Enabled", "高可用性が有効になっていません"),
 }
 
+SERVICE_STATES: Final[dict[str, Text]] = {
+    "STARTED": Text("STARTED", "STARTED (実行中)"),
+    "STARTING": Text("STARTING", "STARTING (開始処理中)"),
+    "STOPPED": Text("STOPPED", "STOPPED (停止)"),
+    "STOPPING": Text("STOPPING", "STOPPING (停止処理中)"),
+}
+"""As Cisco's CLI prints them; in Japanese with the meaning."""
+
+SERVICE_NOTES: Final[dict[str, Text]] = {
+    "Commanded out of service": Text(
+        "Commanded out of service", "Commanded out of service (管理者または SRM が停止)"
+    ),
+    "not activated": Text("not activated", "not activated (アクティブ化されていません)"),
+    "not answering": Text("not answering", "not answering (応答がないため強制終了)"),
+    "killed": Text("killed", "killed (強制終了)"),
+    "its guard was killed": Text(
+        "its guard was killed", "its guard was killed (監視プロセスが強制終了)"
+    ),
+    "its start was withdrawn": Text(
+        "its start was withdrawn", "its start was withdrawn (開始の取り消し)"
+    ),
+    "its former process does not end": Text(
+        "its former process does not end",
+        "its former process does not end (以前のプロセスが終了しない)",
+    ),
+    "a later order stopped it": Text(
+        "a later order stopped it", "a later order stopped it (後の操作により停止)"
+    ),
+}
+"""Why a service does not run (srmd, but for Cisco's first one)."""
+
+SERVICE_ENDS: Final[dict[str, Text]] = {
+    "killed by ": Text("killed by {how}", "killed by {how} (シグナルにより強制終了)"),
+    "exited with code ": Text("exited with code {how}", "exited with code {how} (プロセスが終了)"),
+    "no answer within ": Text(
+        "no answer within {how}", "no answer within {how} (制限時間内に応答なし)"
+    ),
+}
+"""By how the note begins."""
+
+
+def service_state(state: str) -> Text:
+    return SERVICE_STATES.get(state, Text(state, state))
+
+
+def service_note(note: str) -> Text:
+    """A note with its meaning in Japanese; one that is not in the catalogue as it is."""
+    for begin, text in SERVICE_ENDS.items():
+        if note.startswith(begin):
+            return text.naming(how=note.removeprefix(begin))
+    return SERVICE_NOTES.get(note, Text(note, note))
+
+
 UI: Final[dict[str, Text]] = {
     # What things are called.
     "group": Text("Presence redundancy group", "プレゼンス冗長グループ"),

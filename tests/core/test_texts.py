@@ -6,6 +6,7 @@ import string
 
 import pytest
 
+from srmd.core.services import COMMANDED_OUT_OF_SERVICE, ServiceState
 from srmd.core.states import Reason, State
 from srmd.core.texts import (
     AUTO_RECOVER_REASONS,
@@ -21,12 +22,17 @@ from srmd.core.texts import (
     NOTICES_FIRST,
     REASONS,
     REFUSALS,
+    SERVICE_ENDS,
+    SERVICE_NOTES,
+    SERVICE_STATES,
     STATE_MEANINGS,
     STATES,
     UI,
     UNSERVED,
     Text,
     display,
+    service_note,
+    service_state,
 )
 from tests.core.wording import assert_speaks_both_languages, places
 
@@ -40,6 +46,9 @@ CATALOGUE: dict[str, Text] = {
     **{f"hint {key}": text for key, text in HINTS.items()},
     **{f"delay {key}": text for key, text in DELAYS.items()},
     **{f"certificate of {key}": text for key, text in CERTIFICATE_OF.items()},
+    **{f"service state {key}": text for key, text in SERVICE_STATES.items()},
+    **{f"service note {key}": text for key, text in SERVICE_NOTES.items()},
+    **{f"service end {key}": text for key, text in SERVICE_ENDS.items()},
     "Not All Well": NOT_ALL_WELL,
     "Correct Mismatch": CORRECT_MISMATCH,
     "Notices First": NOTICES_FIRST,
@@ -194,3 +203,27 @@ def test_a_refusal_has_places_for_names_only(key: str) -> None:
 def test_keys_are_identifiers() -> None:
     allowed = set(string.ascii_lowercase + "_")
     assert all(set(key) <= allowed for key in (*UI, *REFUSALS))
+
+
+def test_every_state_of_a_service_has_its_japanese_beside_the_word_that_cisco_prints() -> None:
+    """The table of services and the time line were English in Japanese pages."""
+    assert list(SERVICE_STATES) == [state.value for state in ServiceState]
+    for state in ServiceState:
+        text = service_state(state.value)
+        assert text.en == state.value
+        assert text.ja.startswith(f"{state.value} (")
+
+
+@pytest.mark.parametrize(
+    "note, ja",
+    [
+        (COMMANDED_OUT_OF_SERVICE, "Commanded out of service (管理者または SRM が停止)"),
+        ("not activated", "not activated (アクティブ化されていません)"),
+        ("killed by SIGKILL", "killed by SIGKILL (シグナルにより強制終了)"),
+        ("exited with code 3: it is blocked", "exited with code 3: it is blocked (プロセスが終了)"),
+        ("no such program: x", "no such program: x"),
+        ("", ""),
+    ],
+)
+def test_a_note_of_a_service_has_its_japanese(note: str, ja: str) -> None:
+    assert service_note(note) == Text(note, ja)

@@ -9,7 +9,7 @@ from typing import Final
 from srmd.core.rule_texts import told
 from srmd.core.services import DATABASE_SERVICE, ServiceState
 from srmd.core.states import Health
-from srmd.core.texts import REASONS, Text, display
+from srmd.core.texts import REASONS, Text, display, service_state
 from srmd.lab.records import words
 from srmd.lab.records.absence import Gone, absences
 from srmd.lab.records.history import History, Point, changed, row_of
@@ -181,7 +181,8 @@ def _without(bar: Bar, gone: list[Bar]) -> list[Bar]:
 
 
 def _service(lane: str, name: str, from_s: float, to_s: float, state: str) -> Bar:
-    text, tip = Text(state, state), Text(f"{name}: {state}", f"{name}: {state}")
+    text = service_state(state)
+    tip = Text(f"{name}: {text.en}", f"{name}: {text.ja}")
     return Bar(f"{lane} / {name}", from_s, to_s, f"service_{state.lower()}", text, tip, text)
 
 

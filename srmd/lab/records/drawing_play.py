@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from srmd.core.texts import Text
+from srmd.lab.records import words
 from srmd.lab.records.line import Bar, Mark, Timeline
 from srmd.lab.records.reading import Record, is_seconds
 from srmd.lab.scenario.phrases import NotAVerb, verb
@@ -26,8 +27,8 @@ def draw_story(made: Timeline, told: Record) -> None:
         if kind == "heal" or (kind == "do" and said.startswith("heal")):
             made.bars += [_fault(from_s, at_s, what) for from_s, what in open_at]
             open_at.clear()
-        text = Text(f"{kind}: {said}", f"{kind}: {said}")
-        made.marks.append(Mark("story", at_s, f"story_{kind}", text, text))
+        text, tip = words.story(kind, said)
+        made.marks.append(Mark("story", at_s, f"story_{kind}", text, tip))
 
 
 def _fault(from_s: float, to_s: float, what: str) -> Bar:

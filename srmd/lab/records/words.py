@@ -64,6 +64,28 @@ GONE_TIP: Final[dict[Gone, Text]] = {
         "ジャーナルの続きがこの記録に含まれていません。",
     ),
 }
+STORY_KINDS: Final[dict[str, Text]] = {
+    "do": Text("do", "操作"),
+    "refused": Text("refused", "拒否"),
+    "said": Text("said", "応答"),
+    "while": Text("while", "継続中"),
+    "heal": Text("heal", "障害の解消"),
+    "reached": Text("reached", "到達"),
+    "stayed": Text("stayed", "変化なし"),
+    "rows": Text("rows", "行"),
+    "verdict": Text("verdict", "判定"),
+}
+"""What a record of a play tells; its steps are the words of its file, which has one language."""
+AS_IN_FILE: Final = Text("{kind}: {said}", "{kind} (シナリオの記述のまま): {said}")
+
+
+def story(kind: str, said: str) -> tuple[Text, Text]:
+    """A record of a play, short and in full."""
+    named = STORY_KINDS.get(kind, Text(kind, kind))
+    short = Text(f"{named.en}: {said}", f"{named.ja}: {said}")
+    return short, AS_IN_FILE.naming(kind=named, said=said)
+
+
 SRM_STARTS: Final = Text("SRM starts", "SRM 開始")
 SHORT: Final[dict[State, Text]] = {
     State.UNKNOWN: Text("Unknown", "不明"),

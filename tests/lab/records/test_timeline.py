@@ -18,6 +18,7 @@ from srmd.lab.records.line import Timeline
 from srmd.lab.records.page import as_html, as_plain, as_text
 from srmd.lab.records.reading import read
 from srmd.lab.records.timeline import timeline
+from srmd.lab.records.words import STORY_KINDS, story
 from tests.lab.records.written import WALL_S, Written
 
 Capture = pytest.CaptureFixture[str]
@@ -358,3 +359,12 @@ def test_a_reboot_ends_a_failure_of_the_database_and_a_record_says_so(tmp_path: 
     assert drawn[-1][0] == pytest.approx(4.1, abs=0.003)
     assert drawn[-1][2] == "STARTED"
     assert [text for *_, text in drawn].count("STOPPED") == 1
+
+
+def test_what_the_operator_reads_of_services_and_of_the_story_is_in_both_languages() -> None:
+    short, full = story("do", "cut heartbeats")
+    assert (short.en, short.ja) == ("do: cut heartbeats", "操作: cut heartbeats")
+    assert full.ja == "操作 (シナリオの記述のまま): cut heartbeats"
+    for kind, text in STORY_KINDS.items():
+        assert text.en == kind
+        assert not text.ja.isascii()
