@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.test_cli import FakeNode
 LIMIT_S = 60.0
 READER_LIMIT_S = 45.0
 """For a long command to notice that nobody reads; each of those here would run for longer."""
+SOURCE = Path(__file__).parents[1]
 SRMD = [sys.executable, "-m", "srmd"]
 COMMANDS = (
     "--version",
@@ -167,6 +168,32 @@ def answers(port: int) -> bool:
 # ---------------------------------------------------------------------------- readers that go away
 
 
+def lose_the_reader(words: str, env: Mapping[str, str], cwd: Path, *, after_a_line: bool) -> None:
+    """Run the command, close its output, and wait for its end: at once, and without a traceback."""
+    process = subprocess.Popen(
+        [*SRMD, *words.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        if after_a_line:
+            assert process.stdout.readline()
+        process.stdout.close()
+        complaint = process.stderr.read()
+        assert process.wait(READER_LIMIT_S) == Exit.BROKEN_PIPE, complaint
+        assert "Traceback" not in complaint
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -182,53 +209,14 @@ def test_a_long_command_ends_when_nobody_reads_it_any_more(
     node: FakeNode, tmp_path: Path, words: str
 ) -> None:
     """`srmd prove | head -1` calculated on for minutes."""
-    process = subprocess.Popen(
-        [*SRMD, *words.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        if words.startswith(("prove", "status")):
-            assert process.stdout.readline()
-        process.stdout.close()
-        complaint = process.stderr.read()
-        assert process.wait(READER_LIMIT_S) == Exit.BROKEN_PIPE, complaint
-        assert "Traceback" not in complaint
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    source = {"PYTHONPATH": str(SOURCE)}
+    lose_the_reader(words, source, tmp_path, after_a_line=words.startswith(("prove", "status")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 @pytest.mark.parametrize("words", ["run", "soak --minutes 30"])
 def test_a_lab_that_nobody_reads_any_more_is_cleaned_up(tmp_path: Path, words: str) -> None:
-    process = subprocess.Popen(
-        [*SRMD, "lab", *words.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        assert process.stdout.readline()
-        process.stdout.close()
-        complaint = process.stderr.read()
-        assert process.wait(READER_LIMIT_S) == Exit.BROKEN_PIPE, complaint
-        assert "Traceback" not in complaint
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    lose_the_reader(f"lab {words}", {"TMPDIR": str(tmp_path)}, SOURCE, after_a_line=True)
     # A lab that was not even made is removed by its leash, which sees the end of its holder.
     give_up_s = time.monotonic() + LIMIT_S
     while left := list(tmp_path.iterdir()):
