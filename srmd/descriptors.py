@@ -10,14 +10,14 @@ from typing import Final
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 WAY_OUT: Final = "raise the limit of open files of srmd (LimitNOFILE, ulimit -n)"
 SHORTAGE: Final = EXHAUSTED | {errno.ENOMEM, errno.ENOBUFS}
-"""What failed for one of these failed for want of ours, not by a fault of the other side."""
+"""Calls with one of these errors failed for want of ours, not by a fault of the other side."""
 
 
 def reserve_standard() -> None:
-    """Where standard input, output or error is closed, its number is kept from sockets and files.
+    """If standard input, output or error is closed, its number is kept from sockets and files.
 
     Whatever is read or written there fails as before: the null device is opened the wrong way
-    round, but for standard error, whose failures nobody could be told of.
+    round, but for standard error, whose failures cannot be told.
     """
     for fd, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:

@@ -17,7 +17,7 @@ CLOSED = "the connection was closed before the answer"
 
 
 def in_words(failed: Exception) -> str:
-    """Why a call had no answer, without its address."""
+    """The reason for which a call had no answer, without its address."""
     match failed:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not believed{_verdict(failed.certificate_error)}"
@@ -44,7 +44,7 @@ def in_words(failed: Exception) -> str:
 
 
 def _of_system(failed: OSError, otherwise: str) -> str:
-    """What the system says of the error; `otherwise`: there is no number to ask it about.
+    """The system's words for the error; `otherwise`: there is no number to ask it about.
 
     asyncio and aiohttp put addresses and words of their own into strerror.
     """

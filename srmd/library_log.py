@@ -1,7 +1,7 @@
-"""What asyncio, aiohttp and Python itself complain of, bounded, for a log that never blocks.
+"""Complaints of asyncio, aiohttp and Python itself, bounded, for a log that never blocks.
 
 By default it goes to standard error: hundreds of tracebacks a second when descriptors run out, and
-the event loop stands still as soon as nobody reads there.
+the event loop stands still as soon as it has no reader.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LibraryLog(logging.Handler):
         self._tell = tell
         self._clock = clock
         self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
-        """When each kind was told last, and how many were left out since."""
+        """The last moment of each kind, and the number left out since."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = str(record.msg).partition("\n")[0]

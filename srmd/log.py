@@ -324,7 +324,7 @@ class Log:
         return self._logger
 
     def take_library_records(self) -> None:
-        """What libraries and Python itself complain of becomes records of this log."""
+        """Complaints of libraries and of Python itself become records of this log."""
         take_over(LibraryLog(self._complained))
 
     def _complained(self, complaint: Complaint) -> None:
@@ -552,7 +552,7 @@ def _said(record: Record) -> str:
 
 
 def _head(record: Record) -> str:
-    """What happened, to whom; of a change of state from what to what."""
+    """The event and its node; of a change of state from what to what."""
     head = f"{record['event']} [{record.get('node', '')}]"
     if record["event"] != CHANGED or not record.keys() >= SHOWN_CHANGED:
         return head

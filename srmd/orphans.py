@@ -1,7 +1,8 @@
 """Process 1 of a container is the parent of every process there whose parent has ended.
 
-What nobody waits for stays a zombie then, with its number, until no process can be started.  A
-program such as tini as process 1 would do the same, and be one more process to be signalled.
+A process without a wait for it stays a zombie then, with its number, until no process can be
+started.  A program such as tini as process 1 would do the same, and be one more process to be
+signalled.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ HARMLESS = frozenset(
 WOULD_KILL = (
     frozenset(signal.valid_signals()) - DEFECTS - HARMLESS - {signal.SIGKILL, signal.SIGSTOP}
 )
-"""Whoever has no handler for one of these ends by it at once, without a record."""
+"""A process without a handler for one of these ends by it at once, without a record."""
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """They say: stop in good order."""
 WAKEUP_BYTES = 4096
@@ -83,8 +83,8 @@ class Signals:
 def has_terminal() -> bool:
     """A SIGHUP means that our terminal is gone.
 
-    To be asked at the start: a terminal that hangs up is nobody's any more.  Whoever started us
-    with SIGHUP ignored (nohup) wants us to go on without it.
+    To be asked at the start: a terminal that hangs up belongs to no process any more.  A parent
+    that ignored SIGHUP (nohup) wants us to go on without it.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return False

@@ -1,4 +1,4 @@
-"""What a terminal can show: how many columns a text takes, how wide the terminal is, colour.
+"""Columns of a text, width and colour of a terminal.
 
 Nothing is cut: what is too wide goes on in the next line.  A file or a pipe has no width, so that
 programs find each record on a line.
@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Final, TextIO
 
 COLUMNS_DEFAULT = 100
-"""Where the output is no terminal: a file or a pipe."""
+"""Width where the output is no terminal: a file or a pipe."""
 COLUMNS_MIN = 20
 """A narrower terminal is treated as this wide."""
 
 
 def columns_of(text: str) -> int:
-    """How many columns of a terminal the text takes: Japanese letters take two."""
+    """The columns of a terminal that the text takes: Japanese letters take two."""
     if text.isascii():
         return len(text)
     import unicodedata  # late: most output is English

@@ -16,7 +16,7 @@
     records.py    `srmd replay`, `srmd why`, `srmd timeline`: files, and no node
     sim.py        `srmd sim`: random search in virtual time
     streams.py    standard streams that are closed, full, or without a reader
-    reader.py     long commands end when nobody reads their output any more
+    reader.py     ends a long command when its output has no reader
     output.py     tables for people, JSON for programs
 
 A command has to feel instant.  So nothing here imports the daemon, or anything slow, before it is

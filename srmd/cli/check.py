@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Status = Mapping[str, Any]
 
 LIMIT_S = 5.0
-"""How long the node may take to answer: a plugin is stopped after about ten seconds; ours."""
+"""Limit of the node's answer: a plugin is stopped after about ten seconds; ours."""
 FAILURE_LINES = 2
 """Of the message of a failure, that are told on the one line."""
 TOLD_SHORTER = frozenset({"peer_suspect", "one_way", "control", "databases"})
@@ -89,7 +89,7 @@ LEVELS = {
     Exit.TIMED_OUT: Level.CRITICAL,
     Exit.REFUSED: Level.CRITICAL,
 }
-"""What a failure of the question means; any other (usage, configuration, token, a defect) says
+"""Levels of the failures of a question; any other (usage, configuration, token, a defect) says
 nothing of the pair."""
 
 
@@ -122,7 +122,7 @@ def checked(run: Callable[[], int]) -> int:
 
 
 def _tell(level: Level, text: str) -> Level:
-    """Raises nothing: whoever cannot read the line has the exit code.
+    """Print the line.  Raises nothing: the exit code stays where the line cannot be read.
 
     Below the first line of a failure stands the problem itself, or the way out.
     """
@@ -163,7 +163,7 @@ def report(status: Status, language: Language = "en") -> tuple[Level, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Users:
-    """Who is served, as far as the node that answers knows; None: not known."""
+    """Users and where they are served, as the node that answers knows; None: not known."""
 
     total: int | None
     here: int | None

@@ -108,7 +108,7 @@ def completion(options: Options) -> int:
 
 
 def split(line: str) -> tuple[list[str], str]:
-    """The words of a line that somebody is typing, and the quote that is still open.
+    """The words of a line that is being typed, and the quote that is still open.
 
     The last word is where the cursor is.
     """
@@ -132,7 +132,7 @@ def _quoted(word: str, quote: str) -> str:
 
 
 def offers(parser: argparse.ArgumentParser, before: Sequence[str], begun: str) -> list[Offer]:
-    """What can stand in the place of the word that is `begun`; FILES: the name of a file."""
+    """Words that can replace the one that is `begun`; FILES: the name of a file."""
     place = _Place(parser)
     for word in before:
         if not place.pass_by(word):

@@ -1,4 +1,4 @@
-"""How a command ends.  Scripts rely on these numbers.
+"""Exit codes of the commands.  Scripts rely on these numbers.
 
 `srmd --help` lists them, and the help of each command those that it ends with.
 
@@ -154,7 +154,7 @@ COMMANDS: dict[str, Meanings] = {
     "srmd lab fault": _LAB | _of(REFUSED="the lab cannot do it now; the message says why"),
     "srmd lab heal": _LAB | _of(REFUSED="the lab cannot do it now; the message says why"),
 }
-"""What each command ends with, and what it means there.  What is not named has its family's."""
+"""Exit codes of each command with their meaning; one without its own has its family's."""
 
 
 def codes_of(command: str) -> Meanings:

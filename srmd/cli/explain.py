@@ -112,7 +112,7 @@ def _explain_row(options: argparse.Namespace) -> int:
 
 
 def _side(side: handbook.Side) -> Text:
-    """What one node shows in a row: the alternatives, reasons of one state together."""
+    """The text of one side of a row: the alternatives, reasons of one state together."""
     if side == EVERYTHING:
         return ANY_STATE
     reasons: dict[Text, list[Text]] = {}
@@ -150,7 +150,7 @@ def _live_status(options: argparse.Namespace) -> Status:
 
 
 def _live(match: Match, told: Status) -> dict[str, Any]:
-    """What the node says beyond the row: its notices, and what they change in cause and action."""
+    """Notices of the node, and cause and action as it has changed them."""
     row = told.get("handbook") or {}
     same = row.get("key") == match.row.key
     changed = {word: row[word] for word in ("cause", "action") if same and word in row}

@@ -15,7 +15,7 @@ from srmd.cli.exits import Failure
 from srmd.client import ClientError
 
 ASKED_LIMIT_S = 1.0
-"""How long the node may take to answer a TAB."""
+"""Limit of the node's answer to a TAB."""
 FILES: Final = ":"
 """Stands for the name of a file or folder."""
 
@@ -30,7 +30,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What stands on the line before the word that is begun."""
+    """The line before the word that is begun."""
 
     target: Mapping[str, str]
     """Options that name the node, such as `config`, by their names in the parser."""
@@ -70,7 +70,7 @@ def scenarios(typed: Typed) -> list[Offer]:
 
 
 def verbs(typed: Typed) -> list[Offer]:
-    """What can be done to the lab: the next word of a verb."""
+    """Verbs of the lab: the next word of one."""
     from srmd.lab.scenario.phrases import SERVICE_SLOT, following
 
     found = following(typed.given)
@@ -85,7 +85,7 @@ def rows(_: Typed) -> list[Offer]:
 
 
 def halves(_: Typed) -> list[Offer]:
-    """What a node can show by the handbook, in words without a blank."""
+    """States and reasons of the handbook, in words without a blank."""
     from srmd.core.handbook import DOCUMENTED
     from srmd.shown import written
 
@@ -114,7 +114,7 @@ def _shown(half: Mapping[str, Any]) -> str:
 
 
 def _status(typed: Typed) -> dict[str, Any] | None:
-    """What the node answers; None when it does not, or the line does not name it well."""
+    """The answer of the node; None when there is none, or the line does not name it well."""
     from srmd.cli.target import client_for
 
     options = dict.fromkeys(("api", "config", "token_file", "ca"))

@@ -1,4 +1,4 @@
-"""A command that goes on for minutes ends when nobody reads its output any more, as by Ctrl-C.
+"""A command that runs for minutes ends when its output loses its reader, as by Ctrl-C.
 
 `srmd prove | head -1`: without this it would notice at its next line, which may be its last.
 """
@@ -19,13 +19,13 @@ from srmd.cli.streams import ReaderGone
 
 STDOUT_FD = 1
 READER_GONE = signal.SIGURG
-"""Ours for that: nobody sends it, and it is harmless where it has no handler."""
+"""Ours for that: no program sends it, and it is harmless where it has no handler."""
 LOOK_S = 0.5
-"""How often it is seen whether the command has ended, while the reader is there."""
+"""Interval of the looks whether the command has ended, while the reader is there."""
 
 
 def until_reader_goes(work: Callable[[], int]) -> int:
-    """Do long work, to its end or until nobody reads the output any more."""
+    """Do long work, to its end or until the output has no reader."""
     if threading.current_thread() is not threading.main_thread() or not _has_reader():
         return work()
     tempfile.gettempdir()  # the first time it tries out a file, which an interruption would leave

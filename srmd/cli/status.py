@@ -177,7 +177,7 @@ class Page:
         return text
 
     def advice(self, *, old: bool = False) -> str:
-        """What it means and what to do.  `old`: the node has gone since, so it offers nothing."""
+        """Cause, recommended action and notices.  `old`: the node has gone and offers nothing."""
         row = self._status.get("handbook") or {}
         lines = []
         if row.get("cause"):

@@ -21,7 +21,7 @@ STDOUT_FD, STDERR_FD = 1, 2
 
 
 class _Answer(io.TextIOWrapper):
-    """Standard output, which remembers that it failed: whoever wrote may make another error of it,
+    """Standard output, which remembers that it failed: its writer may make another error of it,
     or none."""
 
     failure: OSError | None = None
@@ -57,7 +57,7 @@ class _Lossy(io.TextIOWrapper):
 
 
 class ReaderGone(KeyboardInterrupt):
-    """Nobody reads our output any more."""
+    """Our output has lost its reader."""
 
 
 def begin() -> None:
@@ -95,7 +95,7 @@ def end(code: int) -> int:
         failure = _failure()
     if failure is None:
         return code
-    if failure.errno != errno.EPIPE:  # whoever went away has seen enough
+    if failure.errno != errno.EPIPE:  # a reader that went away has seen enough
         why = "it is closed" if failure.errno == errno.EBADF else failure.strerror
         print(f"srmd: the answer cannot be written to standard output: {why}", file=sys.stderr)
     with suppress(OSError, ValueError):  # Python would complain again while it exits

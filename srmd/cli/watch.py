@@ -34,7 +34,7 @@ from srmd.terminal import (
 Status = Mapping[str, Any]
 
 WATCH_S = 0.2
-"""How often the node is asked."""
+"""Interval of the questions to the node."""
 CHANGES_MAX = 20
 """Changes that are remembered; as many are shown as the screen has room for."""
 BEGIN_PAGE: Final = "\x1b[H"

@@ -18,7 +18,7 @@ from srmd.config.values import Address, Config
 from srmd.strict_toml import Reader, one_of, shown
 
 NETWORK = Path("/proc/sys/net/ipv4")
-"""Where Linux says which ports it gives to outgoing connections."""
+"""Linux tells here which ports it gives to outgoing connections."""
 INTERFACES = Path("/sys/class/net")
 MOUNTS = Path("/proc/self/mounts")
 OF_THE_KERNEL = frozenset(
@@ -36,7 +36,7 @@ OF_THE_KERNEL = frozenset(
         "pstore",
     ]
 )
-"""File systems in which no file of ours can be made, whoever asks; `access` says that root may."""
+"""File systems in which no user can make a file; `access` says that root may."""
 SHEBANG_BYTES_MAX = 256
 """The kernel reads no more of a first line; longer ones are not judged."""
 

@@ -309,7 +309,7 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
 
 
 def _judge_health(entry: Table, service: ServiceConfig) -> None:
-    """A question for the health that nobody would ask is a mistake."""
+    """A health command without a command is a mistake; so is a limit of a check that is not made."""
     if service.health_command and not service.command:
         right = "only beside a command: srmd asks its own program, and its own database, by itself"
         entry.problem("health_command", service.health_command, right)
@@ -435,7 +435,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def wrong_zone(address: Address) -> str | None:
-    """What is wrong with the zone of an address, or that it lacks one."""
+    """The problem of the zone of an address, or that it lacks one."""
     try:
         found = ipaddress.ip_address(address.host)
     except ValueError:

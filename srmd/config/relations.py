@@ -138,7 +138,7 @@ def _relate_controls(reader: Reader, config: Config) -> None:
 
 
 def _is_own(theirs: Address, ours: Address) -> bool:
-    """What is sent there comes back to us, as far as the addresses alone can tell."""
+    """Datagrams to this address come back to us, as far as the addresses alone can tell."""
     if theirs.port != ours.port:
         return False
     if ours.is_wildcard and theirs.is_loopback:

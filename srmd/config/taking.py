@@ -1,4 +1,4 @@
-"""When a change of the configuration takes effect: what has to start again for each key (srmd)."""
+"""Restarts that a change of the configuration needs, by key (srmd)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from srmd.config.values import Config
 
 
 class Needs(Enum):
-    """What has to start again, by the command that does it."""
+    """The parts that have to start again, by the command that does it."""
 
     SRM = "srmd srm restart"
     NODE = "srmd node reboot"
@@ -24,7 +24,7 @@ _PROCESS = ("node.id", "node.state_dir", "log.file", "log.level", "log.format")
 
 
 def needs(key: str) -> Needs:
-    """What a change of this key needs; `key` is dotted, as `config.rows` has it."""
+    """The restart that a change of this key needs; `key` is dotted, as `config.rows` has it."""
     if key.startswith(_SRM):
         return Needs.SRM
     return Needs.PROCESS if key in _PROCESS else Needs.NODE

@@ -213,8 +213,8 @@ class ServicesConfig:
     """[services]"""
 
     critical_service_delay_s: float = 90.0
-    """How long a critical service may be down before the node fails over; a start that is under way
-    then is waited for (ours)."""
+    """Time that a critical service may be down before the node fails over.  A start that is under
+    way then is waited for (ours)."""
     start_limit_s: float = 30.0
     stop_limit_s: float = 10.0
     health_interval_s: float = 1.0
@@ -228,7 +228,7 @@ class ServicesConfig:
         return self.health_interval_s if own_s is None else own_s
 
     def limit_s(self, service: ServiceConfig) -> float:
-        """How long this one may leave the question unanswered."""
+        """Time that this one may leave the question unanswered."""
         own_s = service.health_limit_s
         return self.health_limit_s if own_s is None else own_s
 

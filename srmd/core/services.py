@@ -139,13 +139,13 @@ class HealthWatch:
         )
 
     def left_s(self, now_s: float) -> float | None:
-        """How much of the delay is left; None while the node is well."""
+        """The rest of the delay; None while the node is well."""
         if self.unhealthy_since_s is None:
             return None
         return max(0.0, self.unhealthy_since_s + self.critical_service_delay_s - now_s)
 
     def due_at_s(self) -> float | None:
-        """When the delay is over; None when nothing is to be waited for but a change."""
+        """The end of the delay; None when nothing is to be waited for but a change."""
         if self.unhealthy_since_s is None or self.overdue:
             return None
         return self.unhealthy_since_s + self.critical_service_delay_s

@@ -211,7 +211,7 @@ SERVICE_NOTES: Final[dict[str, Text]] = {
         "a later order stopped it", "a later order stopped it (後の操作により停止)"
     ),
 }
-"""Why a service does not run (srmd, but for Cisco's first one)."""
+"""Reasons for which a service does not run (srmd, but for Cisco's first one)."""
 
 SERVICE_ENDS: Final[dict[str, Text]] = {
     "killed by ": Text("killed by {how}", "killed by {how} (シグナルにより強制終了)"),
@@ -487,7 +487,7 @@ HINTS: Final[dict[str, Text]] = {
         "{whose} の証明書は {at} に期限切れになりました。交換します。",
     ),
 }
-"""What an operator is told besides the row of the handbook (srmd)."""
+"""Notices besides the row of the handbook (srmd)."""
 
 CERTIFICATE_OF: Final[dict[str, Text]] = {
     "node": Text("node {node}", "ノード {node}"),

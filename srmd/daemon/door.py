@@ -56,7 +56,7 @@ class Visit:
         """As it was accepted, below TLS."""
         self.source = source
         self.asked_s = time.monotonic()
-        """When it came in, or its last request began."""
+        """Begin of the connection, or of its last request."""
 
     @property
     def may_end(self) -> bool:
@@ -140,7 +140,7 @@ class Door:
             self._end(visit)
 
     def let_in(self, transport: asyncio.Transport, source: str) -> bool:
-        """Whether there is room, or could be made."""
+        """There is room, or it could be made."""
         if self._closed:
             return False
         if not self._has_room(source) and not self._make_room(source):

@@ -91,7 +91,7 @@ class Driver:
         """Waits for the decision that is being made."""
         self._ended = False
         self._failure: Exception | None = None
-        """What went wrong when a timer rang."""
+        """The error of a timer that rang."""
 
     def put(self, event: Event) -> bool:
         """Hand an event in; False when the inbox is full and the event is lost."""

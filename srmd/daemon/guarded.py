@@ -20,7 +20,7 @@ KILL_S = 6.0
 
 
 class Children:
-    """The guards of this process: whoever else waits for children leaves these alone."""
+    """The guards of this process: other waits for children leave these alone."""
 
     def __init__(self) -> None:
         self.pids: set[int] = set()
@@ -159,7 +159,7 @@ class GuardedProcess:
             await reader.read()  # ends when the last descendant is gone
         except OSError:
             pass  # A guard was killed after its last word.
-        except Exception as error:  # noqa: BLE001 - a command that nobody follows must not seem to run
+        except Exception as error:  # noqa: BLE001 - a command that is not followed must not seem to run
             lost = f"lost by an internal error: {error!r}"
             for told in (self._executed, self.ended):
                 if not told.done():

@@ -115,7 +115,7 @@ class HeartbeatSocket:
             await asyncio.gather(resolving, return_exceptions=True)
 
     def _resolving_ended(self, resolving: asyncio.Task[None]) -> None:
-        """It never ends by itself: an address that nobody looks up would silence us."""
+        """It never ends by itself: an address that is not looked up would silence us."""
         if not resolving.cancelled():
             self._fail(resolving.exception())
 

@@ -64,7 +64,7 @@ IDLE_S = 15.0
 BODY_S = 10.0
 """How long a body may take to arrive."""
 ANSWER_S = 10.0
-"""How long the other side may take to read an answer; a long one waits longer."""
+"""Time that the other side has to read an answer; a long one waits longer."""
 ANSWER_BYTES_PER_S = 100_000
 """A page of users is read in a second of it, an export of 75,000 users in a quarter of a minute."""
 BEGUN_AT_ONCE = 8
@@ -278,7 +278,7 @@ class _Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._is_deaf = False
 
     def hear_no_more(self) -> None:
-        """What comes from now on is neither parsed nor kept; the request under way is the last."""
+        """Further bytes are neither parsed nor kept; the request under way is the last."""
         self._is_deaf = True
         self._lingering_time = 0.0
         self.close()

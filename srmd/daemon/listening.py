@@ -22,7 +22,7 @@ from srmd.config import Address
 
 PROC = Path("/proc")
 DESCRIPTORS_MAX = 200_000
-"""How many open files are looked at to find the process that holds a port."""
+"""Open files that are looked at to find the process that holds a port."""
 _LISTENS = {socket.SOCK_STREAM: "0A", socket.SOCK_DGRAM: "07"}
 """States of a socket that waits for any peer, as the kernel writes them."""
 

@@ -35,7 +35,7 @@ from srmd.wire.codec import BELIEVED_MAX
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED, DISK_REFUSES = 0, 10, 11, 12, 13, 14
 """Exit codes; `srmd --help` lists them."""
 PASSING: Final = {DiskFault.FULL, DiskFault.QUOTA, DiskFault.BROKEN}
-"""What keeps a log from being opened and is not the fault of its name."""
+"""Errors that keep a log from being opened and are not the fault of its name."""
 THREAD_JOIN_S = 0.5
 OVERHEAD_S = 10.0
 """What a stop may need besides limits.shutdown_s: the HTTP side, the threads, the last records."""
@@ -50,9 +50,9 @@ DESCRIPTORS_WANTED = 1024
 DESCRIPTORS_LOW = CONNECTIONS_MAX + DESCRIPTORS_RESERVED
 """With fewer it cannot take all the connections that it would."""
 REAP_LATER_S = 0.5
-"""How soon orphans are looked at again when a child of ours was just being started."""
+"""Pause before orphans are looked at again when a child of ours was just being started."""
 REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
-"""What else is done about a signal, in its record."""
+"""Consequences of a signal, as its record tells them."""
 
 
 def run(config_path: Path) -> int:
@@ -248,7 +248,7 @@ async def _end_when(told: asyncio.Future[End], node: ServerNode) -> None:
 
 
 def _connections_max(log: Log) -> int:
-    """How many connections may be taken, after a word on a limit that is low."""
+    """The number of connections that may be taken, after a word on a limit that is low."""
     limit_count = descriptors.raised(DESCRIPTORS_WANTED)
     connections_max = room_for(limit_count)
     if limit_count < DESCRIPTORS_LOW:
@@ -308,7 +308,7 @@ def _memory(config: Config, log: Log) -> nodestate.NodeMemory | None:
 
 
 def _disk_refuses(config: Config, error: OSError) -> int:
-    """Not the configuration's fault, and it may pass: whoever starts us may try again."""
+    """Not the configuration's fault, and it may pass: the service manager may try again."""
     node, folder = config.node.id, config.node.state_dir
     if descriptors.is_exhausted(error):
         return _refuse(DISK_REFUSES, f"node {node} is not started: {_without_descriptors(error)}")

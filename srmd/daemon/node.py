@@ -110,7 +110,7 @@ from srmd.wire.rejected import Rejected, Trigger
 
 JOURNAL_FILE = "journal.jsonl"
 FAILED_LOOK_S = 0.1
-"""How often it is seen whether SRM runs again."""
+"""Interval of the looks whether SRM runs again."""
 OS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 T = TypeVar("T")
 
@@ -536,7 +536,7 @@ class ServerNode:
             self._start_srm_later(_not_started(error), error)
 
     def _withdraw_restart(self) -> None:
-        """Somebody else says from now on whether SRM runs."""
+        """Leave it to a later order whether SRM runs."""
         if self._restarting is not None:
             self._restarting.cancel()
         self._srm_failed = False

@@ -169,7 +169,7 @@ class Peer:
 
     @property
     def agreement(self) -> Agreement:
-        """Whether both databases hold the same users."""
+        """The comparison of both databases."""
         return self._replication.agreement
 
     def compare(self, summary: Summary) -> None:
@@ -287,7 +287,7 @@ class Peer:
 
     @property
     def called_ago_s(self) -> float | None:
-        """How old `reachable` and `why_unreachable` are: calls are made only when there is news."""
+        """The age of `reachable` and `why_unreachable`: calls are made only when there is news."""
         return None if self._called_s is None else time.monotonic() - self._called_s
 
     def _note(self, reachable: bool, why: str, *, stale: bool = False) -> None:

@@ -3,7 +3,7 @@
 A heartbeat heard is an input and has its line; when it was sent, and that it was the one with this
 number, stands in lines of their own, many beats in each.  They are written before a transition, so
 that the journal always tells which beats came before it; and where nothing else is written, at
-every second beat, so that the journal of a node that hears nobody tells that it runs.
+every second beat, so that the journal of a node that receives nothing shows that it runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from srmd.wire.journal import About, Beats, Decided, Heard, Known, Sent, Timers,
 BEATS_A_LINE = 32
 """Sent and heard together: at two beats an interval, a line in 16 intervals."""
 QUIET_INTERVALS = 1.5
-"""When nothing was written for so many, the beats that wait are."""
+"""After so many without a line, the beats that wait are written."""
 CHECKPOINT_INPUTS = 256
 """Inputs between two lines with the whole node, so that a rotated journal can be taken up."""
 
@@ -45,7 +45,7 @@ class Recorder:
         self._heard: list[Heard] = []
         self._inputs_count = 0
         self._written_s = math.inf
-        """When something was written last; from the first decision on."""
+        """The moment of the last line; from the first decision on."""
         self._write_node(time.monotonic(), node, boot=True)
 
     def sent(self, seq: int, at_s: float) -> None:

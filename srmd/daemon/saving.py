@@ -2,7 +2,7 @@
 
 A node decides and acts also while its disk is full, or it would be no use in an outage.  Until the
 newest memory is durable a restart would bring back an older one: a manual failover would be
-forgotten (R2), or a switch of high availability.  So it is said, and mended as soon as can be.
+forgotten (R2), or a switch of high availability.  So it is said, and saved again as soon as can be.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Saving:
 
     def __init__(self, path: Path, newest: Callable[[], NodeMemory], log: Any) -> None:
         self.failure: OSError | None = None
-        """Why the newest memory is not durable; None while it is."""
+        """The error for which the newest memory is not durable; None while it is."""
         self._path = path
         self._newest = newest
         self._log = log
@@ -56,7 +56,7 @@ class Saving:
             self._is_durable()
 
     def failed(self, error: OSError) -> None:
-        """The newest memory is not durable, as far as is known: also when nobody waits longer."""
+        """The newest memory is not durable, as far as is known: also after the end of a wait."""
         before, self.failure = self.failure, error
         if before is None or disk.in_words(before) != disk.in_words(error):
             memory = self._newest()
@@ -70,7 +70,7 @@ class Saving:
             self._again = asyncio.create_task(self._save_again(), name="save memory again")
 
     def notice(self, node: str) -> Text | None:
-        """What an operator should know."""
+        """The notice for an operator."""
         if self.failure is None:
             return None
         return NOT_DURABLE.naming(node=node, why=disk.words_of(self.failure))

@@ -5,7 +5,7 @@
 2. Orders are serialized, and the last one wins: a start that a stop overtakes is given up.
 3. Every order ends, within its bound, in STARTED or STOPPED, also when it is cancelled.
 4. STARTED means that it answers: its health command, or the built-in program, has said so once.  A
-   command that nobody can ask is STARTED when it has lived for a moment.
+   command that cannot be asked is STARTED when it has lived for a moment.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ class Service:
         process.kill()
 
     async def _is_well(self, process: GuardedProcess) -> bool | None:
-        """Whether the service answers; asked once, for an interval of the health check at most.
+        """Ask the service whether it is well; once, for an interval of the health check at most.
 
         None: it could not be asked, for want of descriptors or memory of ours.
         """
@@ -324,7 +324,7 @@ class Service:
             writer.close()
 
     async def _health_command(self, command: Sequence[str], process: GuardedProcess) -> bool:
-        """Whether the command says so; no more is waited for it when the service has ended."""
+        """Run the command that tells it; no more is waited for it when the service has ended."""
         check = await GuardedProcess.spawn(
             command, run_dir=self._run_dir, log=self._run_dir / f"{self.slug}.health.log"
         )

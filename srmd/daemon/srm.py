@@ -319,7 +319,7 @@ class Srm(Events):
     def health_changed(self) -> None:
         """Services or database changed, or the delay may have passed: tell the machine.
 
-        An SRM that cannot tell it must not seem well: it fails, and harms nobody who calls this.
+        An SRM that cannot tell it must not seem well: it fails, and its caller is not harmed.
         """
         if not self._closed:
             self.heartbeat.guarded(self._tell_health)
@@ -335,7 +335,7 @@ class Srm(Events):
 
     @property
     def critical_delay_left_s(self) -> float | None:
-        """How much of the critical service delay is left; None while the node is well."""
+        """The rest of the critical service delay; None while the node is well."""
         return self._health.left_s(time.monotonic())
 
     def _facts(self) -> Facts:

@@ -95,7 +95,7 @@ def status(node: ServerNode) -> dict[str, Any]:
 
 
 def _outages(node: ServerNode) -> tuple[Outage | None, Outage | None]:
-    """Why this node and its peer cannot serve the users that they have to serve."""
+    """Outages of this node and of its peer: users that they have to serve and cannot."""
     srm, machine, picture = node.srm, node.shown, node.database.picture
     if srm is None:
         return None, None
@@ -239,7 +239,7 @@ def _content(picture: Picture) -> dict[str, Any]:
 
 
 def _memory(node: ServerNode) -> dict[str, Any]:
-    """Whether a restart would know of the state that is shown."""
+    """The memory is durable, so a restart begins from the state that is shown; or its fault."""
     failure = node.saving.failure
     fault = disk.fault_of(failure) if failure is not None else None
     return {
@@ -249,7 +249,7 @@ def _memory(node: ServerNode) -> dict[str, Any]:
 
 
 def _agreement(node: ServerNode) -> dict[str, Any]:
-    """Whether the peer's database holds the same users."""
+    """The result of the comparison with the peer's database."""
     srm = node.srm
     heard = srm is not None and srm.heartbeat.presence().heard
     agreement = srm.peer.agreement if srm is not None and heard else None

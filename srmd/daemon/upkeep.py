@@ -29,7 +29,7 @@ class Backoff:
         self._began_s = time.monotonic()
 
     def failed(self) -> float:
-        """How long to pause before the work begins again."""
+        """The pause before the work begins again."""
         now_s = time.monotonic()
         if now_s - self._began_s >= STABLE_S:
             self._next_s = PAUSE_FIRST_S

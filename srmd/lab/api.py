@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 def _in_short(method: Callable[P, R]) -> Callable[P, R]:
-    """What a test did wrong, or the pair, is told at the line of the test: pytest would show all
+    """Tell the fault of a test, or of the pair, at the line of the test: pytest would show all
     that is below it."""
 
     @functools.wraps(method)

@@ -34,7 +34,7 @@ COLUMNS = "  {:<6}{:<48}{:<24}{:>6}{:>8}"
 COLUMNS_WIDE = 95
 """A narrower terminal has a line for the state of each node, and one for its users."""
 PACE_S = 4.0
-"""How long a step waits at a terminal, for people."""
+"""Pause of a step at a terminal, for people."""
 PACE_MAX_S = 60.0
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -238,7 +238,7 @@ def perform(scene: Callable[[LabPair, int], None], users: int, *, endless: bool 
         say("\nEnding both nodes ...")
         code = 0 if endless else INTERRUPTED
     except BrokenPipeError:
-        code = BROKEN_PIPE  # nobody reads the story any more
+        code = BROKEN_PIPE  # the story has lost its reader
     except (LabError, ClientError) as failed:
         print(f"\nFAILED: {failed}", file=sys.stderr, flush=True)
         code = 1

@@ -2,9 +2,9 @@
 
     python -I -S leash.py MARK FOLDER
 
-A program of its own, standard library only: whoever is killed with -9 cannot clean up.  It waits
-until its standard input ends, which only the holder keeps open.  Then it kills every process that
-has the lab's mark in its environment (nodes, proxies, what they started, frozen ones too) and
+A program of its own, standard library only: a process that is killed with -9 cannot clean up.  It
+waits until its standard input ends, which only the holder keeps open.  Then it kills every process
+that has the lab's mark in its environment (nodes, proxies, what they started, frozen ones too) and
 removes the lab's folder.  Where the holder has done so itself, there is nothing left to do.
 
 The way of `daemon/guard.py`, to be their parent, would put a process between the lab and each node
@@ -25,7 +25,7 @@ from pathlib import Path
 MARK = "LAB_PAIR"
 """The environment variable by which the processes of a lab, grandchildren too, are found again."""
 LIMIT_S = 10.0
-"""How long processes may need to die of SIGKILL."""
+"""Time that processes have to end after SIGKILL."""
 PAUSE_S = 0.05
 
 

@@ -77,7 +77,7 @@ PORTS = range(20_100, 32_000)
 PORT_TRIES_MAX = 100
 POLL_S = 0.02
 PATIENCE_S = 60.0
-"""How long a wait for a condition lasts where nothing else is said.  A wait that succeeds ends at
+"""Limit of a wait for a condition where nothing else is said.  A wait that succeeds ends at
 once, so the bound is for the busiest machine, not for the usual one."""
 STOP_LIMIT_S = 30.0
 """How long a node may need to end in good order; then it is killed."""

@@ -31,7 +31,7 @@ def pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def begin() -> None:
-    """What a process of a pool does first.
+    """The first work of a process of a pool.
 
     Ctrl-C is for the parent, which ends its workers.  A parent that was killed with -9 cannot: the
     kernel does it then (on Linux), or its workers would calculate on for minutes.

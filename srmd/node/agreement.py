@@ -1,4 +1,4 @@
-"""Whether the databases of both nodes hold the same users: compared by number and digest, at rest.
+"""The databases of both nodes hold the same users, or not: compared by number and digest, at rest.
 
 Replication goes by revisions, and a database that was set back gives a revision twice.  So what
 both hold is compared once more, when neither has changed for some heartbeats: the peer is asked for
@@ -17,11 +17,11 @@ from srmd.wire.heartbeat import Summary
 REST_BEATS: Final = 10
 """Neither database has changed for so many heartbeats of the peer: they rest."""
 COMPARED_EVERY_BEATS: Final = 40
-"""How often databases at rest are compared again, and read again while they differ."""
+"""Heartbeats after which databases at rest are compared again, and read again while they differ."""
 
 
 class Agreement:
-    """What is known of it in one run of SRM."""
+    """The state of the comparison in one run of SRM."""
 
     def __init__(self) -> None:
         self.agrees: bool | None = None

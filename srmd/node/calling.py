@@ -140,7 +140,7 @@ def malformed(request: Request, keyring: Keyring) -> Answer:
 
 
 def rejection_of(error: Rejected, request: Request, keyring: Keyring) -> Answer:
-    """Who proved to have our key is told what does not match; a stranger only the word for it."""
+    """Tell an asker that proved to have our key what does not match; a stranger only the word."""
     if not _is_authentic(request, keyring):
         return _failure(403, error.trigger.value, request, keyring)
     return _failure(403, str(error), request, keyring, trigger=error.trigger.value)
@@ -163,7 +163,7 @@ def _is_authentic(request: Request, keyring: Keyring) -> bool:
 
 
 def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
-    """What the peer says.  Raises PeerRefused, Rejected and MalformedMessage."""
+    """The message of the peer.  Raises PeerRefused, Rejected and MalformedMessage."""
     try:
         proved = verify_response(
             keyring,
@@ -175,7 +175,7 @@ def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
     except Rejected as error:
         if answer.status == 200 or error.trigger is not Trigger.NO_DIGEST:
             raise
-        # Whoever answers need not be our peer: the reason that is given proves nothing.
+        # The program that answers need not be our peer: the reason that is given proves nothing.
         raise PeerRefused(
             f"HTTP status {answer.status} without a signature: the node there does not accept our"
             " key or our request, or another server answers; its log tells why (control.rejected)"
@@ -197,7 +197,7 @@ def _said(body: bytes) -> dict[str, object]:
 
 
 def _reason(said: Mapping[str, object]) -> str:
-    """What a signed refusal says, in one bounded line."""
+    """The text of a signed refusal, in one bounded line."""
     if "error" not in said:
         return "no reason given"
     return " ".join(str(said["error"]).split())[:REASON_CHARS_MAX]

@@ -57,7 +57,7 @@ def offers(machine: Node) -> tuple[Offer, ...]:
 
 
 def needed_to_hand_on(machine: Node) -> str | None:
-    """What is missing for a command that names the peer; None: nothing.
+    """The need of a command that names the peer, while it is not met; None: it is.
 
     A peer that does not receive us acts as if we were down: it would take all users from a node
     that serves them.  Such a command is given on the peer itself.
@@ -72,7 +72,7 @@ def needed_to_hand_on(machine: Node) -> str | None:
 def refusal_text(
     what: str, machine: Node, mismatch: Text | None, needed: str, *, me: str, peer: str
 ) -> str:
-    """What was asked, what is the case, what stands in the way, and what would have to be."""
+    """The refusal of a command: the states, the fact in the way, and the need."""
     heard = shown_peer(machine, mismatch)
     mine = display(machine.state, machine.reason).en
     theirs = display(*heard).en if heard else STATES[State.DOWN].en
@@ -115,7 +115,7 @@ def in_the_way(
 
 
 def users_locked_text(machine: Node, mismatch: Text | None, *, me: str, peer: str) -> str:
-    """Why no user is added, assigned or taken away now."""
+    """The reason for which no user is added, assigned or taken away now."""
     heard = shown_peer(machine, mismatch)
     theirs = display(*heard) if heard else STATES[State.DOWN]
     mine = display(machine.state, machine.reason)

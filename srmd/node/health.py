@@ -52,7 +52,7 @@ class HealthReport:
         return news, self._watch.due_at_s()
 
     def left_s(self, now_s: float) -> float | None:
-        """How much of the delay is left; None while the node is well."""
+        """The rest of the delay; None while the node is well."""
         return self._watch.left_s(now_s)
 
     def _feed(self, facts: Facts) -> None:

@@ -27,7 +27,7 @@ from srmd.wire.replay import Mark
 TICK_MAX_S = 1.0
 """The longest time between two looks at whether we were asleep."""
 LOOK_INTERVAL_S = 1.0
-"""How often a stale datagram is looked at, to tell what it is."""
+"""Interval at which a stale datagram is looked at, to tell its kind."""
 MISCONFIGURED = frozenset(
     {
         Trigger.UNKNOWN_KEY,
@@ -140,7 +140,7 @@ class Heartbeats:
     # -------------------------------------------------------------------- listening
 
     def receive(self, data: bytes, now_s: float, source: str = "?") -> Heartbeat | Dropped:
-        """What a datagram is.  A heartbeat of the peer ends its silence.
+        """Classify a datagram.  A heartbeat of the peer ends its silence.
 
         `source`: the address that sent it, for people.
         """
@@ -254,7 +254,7 @@ class Heartbeats:
         return PeerDown()
 
     def _recent(self, noted: tuple[float, Text] | None, now_s: float) -> Text | None:
-        """What was noted, if that was within the longer timeout."""
+        """The noted text, if it was noted within the longer timeout."""
         if noted is None:
             return None
         at_s, what = noted

@@ -36,14 +36,14 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Why a node that has to serve users cannot."""
+    """The cause for which a node cannot serve users that it has to serve."""
 
     services: tuple[str, ...]
-    """What does not run: critical services, and the database by its name as a service."""
+    """Services that do not run: critical ones, and the database by its name as a service."""
     unserved: int | None
     """Users that no node serves for that; None: not known."""
     left_s: float | None = None
-    """How much of the critical service delay is left; None: only the node itself knows."""
+    """The rest of the critical service delay; None: only the node itself knows."""
 
 
 def outage(
@@ -55,7 +55,7 @@ def outage(
     database_ok: bool,
     left_s: float | None,
 ) -> Outage | None:
-    """What keeps a node from serving; None: it serves, is about to, or has nobody to serve."""
+    """The outage of a node; None: it serves, is about to, or has no users to serve."""
     down = services if database_ok else (DATABASE_SERVICE, *services)
     if not down or machine.state in PASSING or serving(machine) is Serving.NOBODY:
         return None
@@ -174,7 +174,7 @@ def databases_hint(count: int, peer_count: int, *, me: str, peer: str) -> Hint:
 
 
 EXPIRY_SHOWN_DAYS = 30
-"""From then on an operator is told of a certificate that ends."""
+"""From then on an operator has a notice of a certificate that ends."""
 
 
 def certificate_hint(whose: str, at: str, days: float, *, me: str, peer: str) -> Hint | None:

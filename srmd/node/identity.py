@@ -1,4 +1,4 @@
-"""Whether what speaks under our id is this node, and whether our peer receives this node.
+"""Tells this node from others that use its id, at this node and at its peer.
 
 Each heartbeat has a number, (incarnation, sequence), that its sender never gives twice, as long as
 it keeps its memory.  So a number tells who we have to do with:
@@ -30,7 +30,7 @@ Number = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What this run of SRM can have sent."""
+    """Numbers that this run of SRM can have sent."""
 
     boot_id: str
     newest: Number
@@ -49,7 +49,7 @@ class Sent:
 
 
 def under_our_id(heartbeat: Heartbeat, sent: Sent, *, me: str, peer: str) -> Rejected:
-    """What a good heartbeat is that names us as its sender; authentic when it is surely a clone."""
+    """Classify a good heartbeat that names us as its sender; authentic: surely a clone."""
     trigger = Trigger.ECHO if sent.has(heartbeat) else Trigger.CLONE
     text = MISMATCHES[trigger.value].naming(me=me, peer=peer)
     return Rejected(trigger, text, authentic=sent.excludes(heartbeat), sender=me)

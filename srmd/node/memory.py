@@ -73,7 +73,7 @@ def remembered_node(memory: NodeMemory) -> Node:
 
 
 def waking(node: Node) -> Node:
-    """How the node is shown until SRM has decided where it begins: in Initializing (R1).
+    """The node as it is shown until SRM has decided where it begins: in Initializing (R1).
 
     The state that is remembered belongs to a former run, and the peer may have acted since.
     """

@@ -64,7 +64,7 @@ class Replication:
 
 
 def of_another(page: messages.UsersPage, db_id: str, peer: str) -> str:
-    """Why a page is not of the database that the peer's heartbeats name; empty: it is.
+    """The reason to refuse a page of another database than the heartbeats name; empty: none.
 
     Where the control channels of two pairs are crossed, another node answers, and each pair would
     take over the users of the other.  A peer that has just opened another database names it in its

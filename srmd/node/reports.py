@@ -11,7 +11,7 @@ from srmd.node.identity import Number
 from srmd.wire.heartbeat import Heartbeat
 
 AHEAD_MAX = 64
-"""How many heartbeats a report that anyone could have made may be ahead of the last one heard."""
+"""Heartbeats by which a report without a proof may be ahead of the last one heard."""
 
 
 class Reports:

@@ -31,6 +31,6 @@ def timer_s(timer: Timer, node: Node, config: Config) -> float:
 
 
 def unwell_limit_s(config: Config) -> float:
-    """How long a node may be without a critical service until that is a lasting failure: the delay,
+    """Time without a critical service after which that is a lasting failure: the delay,
     and a start that is under way when it is over."""
     return config.services.critical_service_delay_s + config.services.start_limit_s

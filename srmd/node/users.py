@@ -16,7 +16,7 @@ from srmd.wire.codec import is_believable
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the database held when it was used last; nothing is known before its first use."""
+    """The content of the database when it was used last; nothing is known before its first use."""
 
     db_id: str = ""
     revision: int = 0
@@ -98,7 +98,7 @@ def counted_op(picture: Picture, *, proved: bool) -> int:
 
 
 def placement_seen(node: Node, picture: Picture, *, proved: bool) -> PlacementSeen | None:
-    """What the machine has to be told, so that its next order outranks what the database holds.
+    """The event for the machine, so that its next order outranks what the database holds.
 
     None: it knows a number that is as high.
     """
@@ -117,7 +117,7 @@ AWAY = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN
 def displaced(
     node: Node, picture: Picture, newest_op: int, *, me: str, peer: str
 ) -> dict[str, str] | None:
-    """Who has to serve the users, if the database places them against the states of the nodes.
+    """The nodes that have to serve the users, if the database places them against the states.
 
     A database that was replaced by an older copy, or by a new one, places the users where they were
     before.  A backup would serve its own only, and in Normal a node would not serve its own.

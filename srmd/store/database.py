@@ -98,7 +98,7 @@ class LowerOp(UserDatabaseError):
 
 
 class Opened(Enum):
-    """What a database turned out to be when it was opened."""
+    """The finding of the opening of a database."""
 
     SAME = "same"
     """The one that this node had open last, or its first one."""
@@ -219,7 +219,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a database holds, in short: two that hold the same rows have the same content."""
+    """The content of a database, in short: two that hold the same rows have the same content."""
 
     users_count: int
     """Live users."""
@@ -365,7 +365,7 @@ class UserDatabase(Protocol):
         ...
 
     def remove_all(self) -> int:
-        """How many users there were."""
+        """The number of users that there were."""
         ...
 
     def get(self, user_id: str) -> User:

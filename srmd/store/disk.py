@@ -1,4 +1,4 @@
-"""What a disk refuses, in words: full, quota, read-only, permission, defect."""
+"""Refusals of a disk, in words: full, quota, read-only, permission, defect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBE_BYTES = 4096
 
 
 class DiskFault(Enum):
-    """Why something cannot be written; what passes by itself, or is repaired from outside."""
+    """Reasons for which something cannot be written; they pass, or are repaired from outside."""
 
     FULL = "full"
     QUOTA = "quota"
@@ -48,7 +48,7 @@ WAYS_OUT: Final = {
 
 _FAULTS: Final = {
     errno.ENOSPC: DiskFault.FULL,
-    errno.EFBIG: DiskFault.FULL,  # a limit on the size of files, as a full disk to whoever meets it
+    errno.EFBIG: DiskFault.FULL,  # a limit on the size of files, as a full disk to the writer
     errno.EDQUOT: DiskFault.QUOTA,
     errno.EROFS: DiskFault.READ_ONLY,
     errno.EACCES: DiskFault.PERMISSION,
@@ -65,7 +65,7 @@ def fault_of(error: OSError) -> DiskFault | None:
 
 
 def words_of(error: OSError) -> Text:
-    """What is the case."""
+    """The fault in words."""
     fault = fault_of(error)
     if fault is not None:
         return WORDS[fault]
@@ -74,13 +74,13 @@ def words_of(error: OSError) -> Text:
 
 
 def in_words(error: OSError) -> str:
-    """What is the case and what to do, in English: for the log and for whoever starts a node."""
+    """The fault and the way out, in English: for the log and for the start of a node."""
     fault, said = fault_of(error), words_of(error).en
     return said if fault is None else f"{said}; {WAYS_OUT[fault]}"
 
 
 def tried(folder: Path) -> OSError | None:
-    """What a small durable write in this folder meets; nothing is left of it."""
+    """The fault that a small durable write in this folder meets; nothing is left of it."""
     probe = folder / PROBE_FILE
     try:
         durable.write(probe, bytes(PROBE_BYTES))

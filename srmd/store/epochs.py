@@ -1,4 +1,4 @@
-"""What a node remembers of its user database, outside of it: `state_dir/users.epoch`.
+"""The node's own record of its user database: `state_dir/users.epoch`.
 
 Each opening of the database begins an epoch, a name that is never given twice.  It is durable here
 first, then in the database.  A database whose epoch is not known here is not the one that this node

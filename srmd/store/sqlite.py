@@ -126,7 +126,7 @@ class SqliteUserDatabase:
         """Raises what `_explained` knows."""
         self.path = path
         self.opened = Opened.SAME
-        """What the file turned out to be when it was opened last."""
+        """The finding of the last opening of the file."""
         self._epochs = Epochs(path.with_name(EPOCH_FILE))
         self._connection, self._db_id = self._open_prepared(known_file=True)
         self._file = _identity(path)

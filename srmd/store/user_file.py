@@ -30,12 +30,12 @@ BYTES_MAX = 32 * 1024 * 1024
 """75,000 lines of the longest ids and node names fit."""
 LINES_MAX = 2 * USERS_MAX
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How a ZIP and an older file of Office begin."""
+"""First bytes of a ZIP and of an older file of Office."""
 RECORD_CHARS_MAX = 100_000
 """Of one record, all its lines together: one of megabytes would be split in a single step, during
 which no heartbeat is sent."""
 LINES_TOLD_MAX = 100
-"""Bad lines that are told of one file; the others are only counted."""
+"""Bad lines of one file that are listed; the others are only counted."""
 
 _NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?(?:\r\n|\n|\r)', re.IGNORECASE)
 """A line before the header by which spreadsheets tell each other the separator."""
@@ -138,13 +138,13 @@ def _decoded(content: bytes) -> str:
 @dataclass(frozen=True, slots=True)
 class _Record:
     line: int
-    """Where it begins."""
+    """The line at which it begins."""
     text: str
     """Of its first line."""
     fields: list[str]
     """None of them: a line without any text."""
     fault: str | None = None
-    """Why it is no record."""
+    """The reason for which it is no record."""
 
 
 class _TooLong(Exception):
@@ -244,7 +244,7 @@ class _BadLines:
 
 
 def _columns(header: _Record) -> _Columns:
-    """Where the columns stand.  Raises BadImport: without a header no other line can be judged."""
+    """The places of the columns.  Raises BadImport: without a header no line can be judged."""
     names = [_plain(field) for field in header.fields]
     fault = header.fault
     for column in (USER_ID, HOME_NODE):

@@ -189,12 +189,12 @@ def verify_response(
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Who sent a request, as far as the mode asks."""
+    """The sender of a request, as far as the mode asks."""
 
     sender: str
     """Empty for a request that has none of our headers."""
     mark: Mark
-    """What the request leaves; the old one where no digest is required."""
+    """The mark after the request; the old one where no digest is required."""
     proved: bool
     """A digest shows that the sender made it."""
 

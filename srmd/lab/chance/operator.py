@@ -122,7 +122,7 @@ class Operator:
     # ------------------------------------------------------------ ways, by row
 
     def fall_back(self, look: Look) -> Advice:
-        """Where it is offered: not before both nodes hear each other."""
+        """The command is offered: not before both nodes hear each other."""
         names = _in(look, State.IDLE, State.FAILED_OVER)
         return tuple(f"fallback {name.value}" for name in names if self._offers_fallback(name))
 

@@ -51,7 +51,7 @@ async def _run(settings: Settings) -> None:
     descriptors.raised(DESCRIPTORS_WANTED)
     async with serving(settings) as server:
         ended = asyncio.Event()
-        # Whoever does not read what we say must not stop the proxies.
+        # A reader that does not read our output must not stop the proxies.
         said = LineWriter(
             Descriptor(STDERR_FD),
             capacity=LINES_WAITING_MAX,

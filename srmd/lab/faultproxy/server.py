@@ -88,7 +88,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
 
 
 async def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
-    """Where the API listens.  Raises CannotBind.
+    """The address of the API.  Raises CannotBind.
 
     asyncio would listen on IPv6 alone at `::`, where Toxiproxy takes IPv4 too.
     """

@@ -12,7 +12,7 @@ from srmd.lab.faultproxy.seeds import SEED_MAX
 HOST = "localhost"
 PORT = 8474
 VERSION = "2.13.0"
-"""What we answer for: Ruby's client reads it as a number to choose between POST and PATCH."""
+"""The version that we answer for: Ruby's client reads it as a number, for POST or PATCH."""
 TOKEN_VARIABLE = "TOXIPROXY_AUTH_TOKEN"  # noqa: S105 -- the name of the variable, as in 2.13.0
 EPILOG = f"""\
 {TOKEN_VARIABLE}: when set, clients have to send it as a bearer token.

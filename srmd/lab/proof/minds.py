@@ -336,7 +336,7 @@ def _read_with_its_state(bare: Report, peer: Report) -> Report:
 FAILED_OVER: Final = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
 
 MAY_FALL_BACK: Final = FAILED_OVER | {State.FAILING_OVER}
-"""States in which the report of a backup is kept until somebody asks for a fallback."""
+"""States in which the report of a backup is kept until a fallback is asked for."""
 
 NAMES_ITS_LOSS: Final = frozenset(
     {
@@ -416,7 +416,7 @@ def _mixed(
 
 
 def misread(others: Iterable[Node], node: Node, event: Event, step: Step) -> str | None:
-    """What the rules read although it is left out: one of the others answers in another way.
+    """Facts that the rules read although they are left out: another node answers in another way.
 
     `others`: those that are `alike`; they get the numbers of this node.
     """

@@ -247,7 +247,7 @@ class Judge:
                 yield Broken(Property.S2, "users are served by nobody")
 
     def harm(self, before: Pair, after: Pair) -> str | None:
-        """What a command made worse that led from one rest to the other."""
+        """The harm of a command that led from one rest to the other."""
         failed, fails = (
             any(
                 side.up == RUNNING and self.world.traits(at, side).state is State.FAILED_MODE

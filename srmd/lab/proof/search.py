@@ -131,9 +131,9 @@ class Search:
         self._by: list[Happening | None] = []
         self._told: set[tuple[Property, str]] = set()
         self._rests: dict[Pair, int] = {}
-        """Where pairs rest that are left alone, each with the first pair that leads there."""
+        """Rests of pairs that are left alone, each with the first pair that leads there."""
         self._deaf_rests: tuple[dict[Pair, int], dict[Pair, int]] = ({}, {})
-        """Where pairs rest while one node is deaf, each with the first pair that leads there."""
+        """Rests of pairs while one node is deaf, each with the first pair that leads there."""
 
     def run(self) -> Result:
         """Explore, then follow all ways."""

@@ -1,4 +1,4 @@
-"""What a node keeps on its disk, lost, copied and put back, as an administrator would do it.
+"""The files of a node, lost, copied and put back, as an administrator would do it.
 
 The memory is copied as files.  The database goes through SQLite's backup, as `.backup` and
 `.restore` of its shell: whole also while the node runs, and written into the file that is there, so
@@ -21,7 +21,7 @@ from srmd.store.sqlite import DATABASE_FILE
 
 MEMORY: Final = (f"{NODE_FILE}*", EPOCH_FILE)
 BUSY_LIMIT_S: Final = 5.0
-"""How long to wait for a node that uses its database."""
+"""Limit of a wait for a node that uses its database."""
 
 
 def do(action: FileAction, what: Files, state: Path, copies: Path) -> None:

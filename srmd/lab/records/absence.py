@@ -1,4 +1,4 @@
-"""When a node did not run, or only its SRM: by the starts in its journal and by its log.
+"""Times without a node, or only without its SRM: by the starts in its journal and by its log.
 
 An ordered stop is in the log: `srm.stopped`, and `node.stopped` when the node went down with it.
 A process that was killed leaves nothing; then the last entry of the journal tells, and the next
@@ -24,7 +24,7 @@ NODE_ENDED: Final = frozenset({"node.rebooting", "node.stopped"})
 
 
 class Gone(Enum):
-    """What did not run."""
+    """The part of the node that did not run."""
 
     SRM = "srm_off"
     """SRM alone: it was stopped, or ended by an error."""
@@ -54,7 +54,7 @@ def absences(history: History, end_s: float) -> list[Absence]:
 
 
 def _after(history: History, this: Point, later: Point | None, next_s: float) -> list[Absence]:
-    """What follows on one life of SRM until the next, or until the end."""
+    """Absences after one life of SRM until the next, or until the end."""
     last_s = _last_entry_s(history, this, later)
     log = _log_of(history, this, later)
     node_s = _first_s(history, log, NODE_ENDED)

@@ -42,7 +42,7 @@ GONE: Final[dict[Gone, Text]] = {
     Gone.NODE: Text("node stopped", "ノード停止"),
     Gone.SILENT: Text("no record of the node", "記録なし"),
 }
-"""Why there is no state of a node."""
+"""Reasons for which a node has no state."""
 GONE_SHORT: Final[dict[Gone, Text]] = {
     Gone.SRM: Text("SRM off", "SRM 停止"),
     Gone.NODE: Text("off", "停止"),
@@ -75,7 +75,7 @@ STORY_KINDS: Final[dict[str, Text]] = {
     "rows": Text("rows", "行"),
     "verdict": Text("verdict", "判定"),
 }
-"""What a record of a play tells; its steps are the words of its file, which has one language."""
+"""Kinds of records of a play; its steps are the words of its file, which has one language."""
 AS_IN_FILE: Final = Text("{kind}: {said}", "{kind} (シナリオの記述のまま): {said}")
 
 

@@ -14,7 +14,7 @@ from srmd.lab.scenario.verbs import NodeName
 RESTS_AFTER_INTERVALS: Final = 3
 """A pair that has not changed for so many heartbeats rests: both know of each other."""
 AGREE_WITHIN: Final = duration("initialization_keep_alive_timeout + 20 * keep_alive_interval")
-"""How long two nodes in row 1 may hold different users: to compare them at rest takes 10 intervals,
+"""Time that two nodes in row 1 may hold different users: to compare them takes 10 intervals,
 to read all users of the peer again some seconds.  Ours."""
 SERVED_WITHIN: Final = duration("10 * keep_alive_interval + 10s")
 """How long two nodes in row 1 may serve others than those at home: users are placed again after a

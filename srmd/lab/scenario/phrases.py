@@ -61,7 +61,7 @@ from srmd.lab.scenario.verbs import (
 COUNT_MAX = 10_000
 SPELT_CHARACTERS_MIN = 3
 SPELT_CUTOFF = 0.7
-"""How alike a word has to be to one of the grammar to be taken for it, as difflib counts."""
+"""Likeness from which a word is taken for one of the grammar, as difflib counts."""
 
 
 class NotAVerb(ValueError):
@@ -166,7 +166,7 @@ class Phrase:
 
     @property
     def slots(self) -> str:
-        """What its named slots take, for readers; empty when it has none."""
+        """The values of its named slots, for readers; empty when it has none."""
         names = dict.fromkeys(re.findall(r"<(\w+)>", self.form))
         told = [f"<{name}> is {_listed(_CHOICES[name])}" for name in names if name in _CHOICES]
         return f"; {', '.join(told)}" if told else ""
@@ -415,7 +415,7 @@ def _made(text: str, phrase: Phrase, found: re.Match[str]) -> Verb:
 
 
 def _nearest(said: str) -> str:
-    """What was probably meant, and otherwise where the words stand."""
+    """The words that were probably meant, or else the place of the problem."""
     if said.endswith((" a-", " b-")):
         return "the shell took the rest of a->b: put it in quotes, or write a to b"
     spelt = " ".join(map(_spelt, said.split()))
@@ -520,7 +520,7 @@ def _alternatives(token: str) -> list[tuple[str, ...]]:
 
 
 def _reached(words: Sequence[str], said: Sequence[str]) -> set[int]:
-    """Where in these words one can be after what was said."""
+    """The places in these words that the words so far can lead to."""
     places = {0}
     for word in said:
         on = {at + 1 for at in places if at < len(words) and _is_said(words[at], word)}

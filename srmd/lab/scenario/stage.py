@@ -18,7 +18,7 @@ class VerbFailed(Exception):
 
 
 def must_be_off(verb: KeepFiles) -> str:
-    """Why this cannot be done to a node that runs."""
+    """The reason for which this cannot be done to a node that runs."""
     files = f"the {verb.what.value} of node {verb.node.value}"
     return f"cannot {verb.action.value} {files} while it runs: end it first (terminate, kill)"
 
@@ -48,7 +48,7 @@ class View:
     op: int
     mismatch: str | None
     content: str | None = None
-    """What its user database holds, in short: equal where all users are; None when unknown."""
+    """The content of its user database, in short: equal where all users are; None when unknown."""
     control_fails: bool = False
     """Its last call to the peer was not answered: users cannot be exchanged."""
 
@@ -92,7 +92,7 @@ class Look:
 
     @property
     def users_counts(self) -> list[int]:
-        """How many users each node knows; a node that does not know has no number here."""
+        """Users that each node knows; a node that does not know has no number here."""
         return [sum(one.values()) for one in self._assigned_by_nodes()]
 
     def _assigned_by_nodes(self) -> list[Mapping[NodeName, int]]:
@@ -101,7 +101,7 @@ class Look:
 
     @property
     def users_differ(self) -> str | None:
-        """What each database holds, in words, where they are not the same."""
+        """The contents of both databases, in words, where they are not the same."""
         held = {node: view.content for node, view in self.views.items() if view is not None}
         if None in held.values() or len(set(held.values())) < 2:  # nodes
             return None

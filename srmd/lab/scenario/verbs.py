@@ -105,7 +105,7 @@ class PowerAction(Enum):
 
 
 class FileAction(Enum):
-    """What happens to files of a node that is off."""
+    """Changes of the files of a node that is off."""
 
     LOSE = "lose"
     COPY = "copy"
@@ -113,7 +113,7 @@ class FileAction(Enum):
 
 
 class Files(Enum):
-    """What a node keeps on its disk."""
+    """Parts of the state directory of a node."""
 
     STATE = "state"
     """Both of the following."""

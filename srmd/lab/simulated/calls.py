@@ -67,7 +67,7 @@ class Calls:
         self._database = database
         self._send = send
         self.reachable: bool | None = None
-        """Whether the last call was answered; None before the first."""
+        """The last call was answered; None before the first."""
         self._seq = 0
         self._ops = 0
         self._open: list[Outcome[Answer]] = []

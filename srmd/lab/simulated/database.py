@@ -34,7 +34,7 @@ class DatabaseFile:
         self.rows: MemoryUserDatabase | None = None
         """None: there is no file."""
         self.epoch = NEVER_OPENED
-        """What the node remembers of it; an opening takes no time, so that nothing cuts it off."""
+        """The node's record of it; an opening takes no time, so that nothing cuts it off."""
 
     def opened(self) -> MemoryUserDatabase:
         """The rows; a new database when there was none.  A copy gets a name of its own."""
