@@ -12,6 +12,7 @@ import os
 import select
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Protocol
 
 CLOSE_LIMIT_S = 2.0
 """How long closing waits until everything is written."""
+NO_MEMORY_PAUSE_S = 0.1
+"""Before the thread looks for lines again."""
 
 
 class Outlet(Protocol):
@@ -191,10 +194,18 @@ class LineWriter:
             self._untold = 0
 
     def _run(self) -> None:
-        while (line := self._next()) is not None:
+        # Without this thread every later line would be lost, so it outlives whatever fails.
+        while True:
+            try:
+                line = self._next()
+            except MemoryError:  # waiting takes some, too
+                time.sleep(NO_MEMORY_PAUSE_S)
+                continue
+            if line is None:
+                break
             try:
                 written = self._outlet.write(line)
-            except Exception:  # noqa: BLE001 - without this thread every later line would be lost
+            except Exception:  # noqa: BLE001 - as above
                 written = False
             if not written:
                 with self._changed:

@@ -25,6 +25,7 @@ from srmd import library_log, log
 from srmd.config import LogConfig, LogFormat, LogLevel
 from srmd.core.states import Reason, State
 from srmd.library_log import Complaint, LibraryLog
+from srmd.line_writer import LineWriter, RotatedFile
 from srmd.log import EVENTS, Journal, LogError, UnknownEvent
 from srmd.secret import Secret
 
@@ -406,6 +407,28 @@ def test_an_entry_is_taken_as_it_is_at_that_moment(tmp_path: Path) -> None:
     entry["count"] = 2
     journal.close()
     assert records(tmp_path / "journal.jsonl") == [{"count": 1}]
+
+
+def test_the_writing_thread_outlives_a_lack_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended, and every later line was lost."""
+    failed = threading.Event()
+    next_line = LineWriter._next
+
+    def fails_once(writer: LineWriter) -> bytes | None:
+        if not failed.is_set():
+            failed.set()
+            raise MemoryError
+        return next_line(writer)
+
+    monkeypatch.setattr(LineWriter, "_next", fails_once)
+    path = tmp_path / "lines"
+    writer = LineWriter(RotatedFile(path, 1000), capacity=10, name="lines", lost=lambda _: b"")
+    assert failed.wait(10.0)
+    writer.write(b"one\n")
+    assert writer.close(10.0)
+    assert path.read_bytes() == b"one\n"
 
 
 def test_after_closing_entries_are_counted_as_lost(tmp_path: Path) -> None:

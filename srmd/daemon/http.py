@@ -162,6 +162,8 @@ def make_app(facade: Facade, *, on_error: OnError, body_s: float = BODY_S) -> we
                 f"{request.method} {request.path}",
                 "".join(traceback.format_exception(mistake)),
             )
+            if isinstance(mistake, MemoryError):
+                return _respond(_NO_MEMORY)
             what = f"a mistake in srmd ({type(mistake).__name__}); the log of the node has it"
             return _respond(Answer(500, error(what)))
 
@@ -361,6 +363,15 @@ def _connection(request: web.Request) -> _Connection:
 
 _LOST = Answer(503, error("the connection is lost"))
 """The answer to a request whose sender did not wait for it; it is not sent."""
+
+
+_NO_MEMORY = Answer(
+    503,
+    error(
+        "the node has too little memory for this request; send less at a time, or raise the limit "
+        "of its memory (MemoryMax=, ulimit -v)"
+    ),
+)
 
 
 def _serving(route: Route, facade: Facade, body_s: float) -> Next:

@@ -510,10 +510,15 @@ class ServerNode:
     def _start_srm_later(self, why: str, error: BaseException | None) -> None:
         """SRM is down, and no administrator wanted that.  `error` is a defect, if it was one."""
         self._srm_failed = True
-        pause_s = self._backoff.failed()
-        self._restarting = asyncio.create_task(
-            self._start_srm_after(pause_s), name="start srm again"
-        )
+        try:
+            pause_s = self._backoff.failed()
+            self._restarting = asyncio.create_task(
+                self._start_srm_after(pause_s), name="start srm again"
+            )
+        except MemoryError as lacking:  # it would stay dead; a new process starts it again
+            if not self._end.done():
+                self._end.set_exception(lacking)
+            return
         self.srm_note = f"{why}; it starts again in {pause_s:g} s"
         self._notify.status(f"Server Recovery Manager {self.srm_note}")
         self.log.error("srm.failed", error=why, restart_s=pause_s, exc_info=error)

@@ -113,7 +113,7 @@ class Route:
         found = {
             403: _FORBIDDEN[self.access],
             500: "A mistake in srmd; it is in the node's log.",
-            503: "Too many connections are open.",
+            503: "Too many connections are open, or the node has too little memory.",
         }
         if self.access is not Access.PEER:
             found[421] = f"`{NODE_HEADER}` asks for another node than this one."
@@ -132,7 +132,8 @@ class Route:
             found[409] = "Not in this state; `needed` says which state is needed."
             found[422] = "A field or a line is wrong; `problems` has each."
             found[503] = (
-                "The peer or the database cannot be reached, or too many connections are open."
+                "The peer or the database cannot be reached, too many connections are open, or the "
+                "node has too little memory."
             )
         return dict(sorted(found.items()))
 

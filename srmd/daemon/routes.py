@@ -221,7 +221,10 @@ ROUTES: tuple[Route, ...] = (
         handler=get_serving,
         answers={
             200: ("It serves users.", ref("Serving")),
-            503: ("It serves no users, or too many connections are open.", ref("Error")),
+            503: (
+                "It serves no users, too many connections are open, or it has too little memory.",
+                ref("Error"),
+            ),
         },
         head=True,
     ),

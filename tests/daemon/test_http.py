@@ -434,6 +434,16 @@ async def test_a_mistake_in_our_code_is_told_to_the_log_and_not_to_the_client() 
     assert "KeyError: 'secret detail'" in trace
 
 
+async def test_a_request_that_needs_more_memory_than_there_is_can_be_sent_again() -> None:
+    facade = FakeFacade()
+    facade.crash = MemoryError()
+    async with running(facade) as api:
+        got = await api.ask("GET", "/api/v1/status")
+    assert got.status == 503
+    assert got.error.startswith("the node has too little memory for this request; send less")
+    assert len(api.mistakes) == 1
+
+
 async def test_a_client_that_leaves_within_its_body_is_no_mistake() -> None:
     async with running() as api:
         _, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)

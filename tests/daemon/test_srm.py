@@ -454,6 +454,22 @@ def broken(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     return failed
 
 
+async def test_a_node_that_lacks_memory_even_to_start_srm_again_ends(
+    node: ServerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stay without SRM for good: a new process starts it again."""
+
+    def fails() -> float:
+        raise MemoryError
+
+    monkeypatch.setattr(node._backoff, "failed", fails)
+    broken(monkeypatch, times=1)
+    await node.power_on()
+    with pytest.raises(MemoryError):
+        async with asyncio.timeout(BOUND_S):
+            await node.run()
+
+
 async def test_srm_that_ends_by_an_internal_error_starts_again_after_a_growing_pause(
     node: ServerNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

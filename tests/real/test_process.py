@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from srmd.cli.exits import Exit
+from srmd.client import ClientError
 from srmd.lab.pair import LabNode, LabPair
 from srmd.signals import DEFECTS, HARMLESS, STOPS, WOULD_KILL
 from tests.real.conftest import records
@@ -216,6 +219,86 @@ def test_srm_that_ran_out_of_memory_starts_again_and_the_watchdog_is_not_fed_mea
         told_until("WATCHDOG=1")
     assert [record["restart_s"] for record in records(node, "srm.failed")] == [1.0, 2.0]
     assert node.shown() is not None
+
+
+BODIES = 60
+SHORT_OF_MEMORY_S = 5.0
+ENDS_RETRIED = {1, Exit.DISK_REFUSES, Exit.INTERNAL, -signal.SIGABRT, -signal.SIGSEGV}
+"""After which systemd starts a node again.  By the signals Python itself ends where it cannot even
+raise MemoryError."""
+BODY = b"user_id,home_node\n" + b"anna,a\n" * 1_100_000
+
+
+@contextmanager
+def bodies_under_way(node: LabNode) -> Iterator[None]:
+    """Of imports, by their count more than the node can hold within its limit."""
+    host, _, port = node.control.partition(":")
+    assert node.client.token is not None
+    head = (
+        "POST /api/v1/users/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        f"Authorization: Bearer {node.client.token.text()}\r\n"
+        f"Content-Length: {len(BODY) + 1}\r\n\r\n"
+    )
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.is_set():
+            with suppress(OSError), socket.create_connection((host, int(port)), 2.0) as connection:
+                connection.sendall(head.encode() + BODY)
+                ended.wait(5.0)
+
+    senders = [threading.Thread(target=send) for _ in range(BODIES)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for sender in senders:
+            sender.join()
+
+
+def test_a_node_whose_address_space_is_full_ends_or_comes_back(
+    pair: LabPair, node: LabNode
+) -> None:
+    """The kernel refuses it memory in truth, as under `prlimit --as`: what fails, fails at random.
+    It must not stay without SRM when there is memory again."""
+    node.start()
+    pid = node.pid
+    assert pid is not None
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    unlimited = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize(), unlimited[1]))
+    with bodies_under_way(node):
+        pair.wait_until(
+            "memory ran out",
+            lambda: node.pid is None or "MemoryError" in node.log_file.read_text(),
+            within_s=60,
+        )
+        until_s = time.monotonic() + SHORT_OF_MEMORY_S
+        pair.wait_until(
+            "SRM felt it, or withstood it for a while",
+            lambda: (
+                node.pid is None or bool(records(node, "srm.failed")) or time.monotonic() >= until_s
+            ),
+        )
+    if node.pid is None:
+        code = node.terminate()
+        assert code in ENDS_RETRIED
+        assert code < 0 or "MemoryError" in node.log_file.read_text()
+        return
+    resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+
+    def beats() -> int:
+        with suppress(ClientError):
+            if node.shown() is not None:
+                return int(node.status()["counters"]["heartbeats_sent"])
+        return 0
+
+    pair.wait_until("SRM runs again", lambda: beats() > 0, within_s=100)
+    sent = beats()
+    pair.wait_until("heartbeats flow", lambda: beats() > sent + 5 or node.pid is None)
+    assert node.terminate() == 0
 
 
 @contextmanager
