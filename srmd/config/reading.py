@@ -309,7 +309,7 @@ def _service_list(table: Table) -> tuple[ServiceConfig, ...]:
 
 
 def _judge_health(entry: Table, service: ServiceConfig) -> None:
-    """A health command without a command is a mistake; so is a limit of a check that is not made."""
+    """A health command needs a command; a limit of a check needs a check."""
     if service.health_command and not service.command:
         right = "only beside a command: srmd asks its own program, and its own database, by itself"
         entry.problem("health_command", service.health_command, right)
