@@ -228,6 +228,8 @@ class Srm(Events):
 
     def told(self, heartbeat: Heartbeat) -> None:
         """The same report by the control channel: news, but no proof of life."""
+        if acknowledged(heartbeat) > self.heartbeat.beats.sent.newest:
+            return  # meant for another run of ours, or for another node: its heartbeats decide
         mismatch = self.mismatch
         events = self._reports.told(heartbeat, self.driver.node)
         if events is not None:

@@ -261,6 +261,19 @@ async def test_who_cannot_go_above_so_soon_again_is_unknown_and_says_why(
     await until(lambda: srm.driver.node.state is not State.UNKNOWN)
 
 
+async def test_a_told_report_that_acknowledges_another_node_does_not_end_the_mismatch(
+    srm: Srm, host: Host
+) -> None:
+    """The mismatch was gone for a heartbeat after each report by the control channel."""
+    host.outlive_pause_s = 120.0
+    srm.heard(beat(1))
+    await until(lambda: srm.driver.node.contact is Contact.HEARD)
+    srm.heard(replace(beat(2), hears_incarnation=7, hears_seq=3))
+    await until(lambda: srm.driver.node.state is State.UNKNOWN)
+    srm.told(replace(beat(3), hears_incarnation=7, hears_seq=4))
+    assert srm.mismatch is not None
+
+
 async def test_before_a_run_has_decided_no_heartbeat_leaves(host: Host) -> None:
     """The state that is remembered is of a former run: a peer that heard it with the incarnation
     of this one took the node for what it had been."""

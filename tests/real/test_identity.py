@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,22 +146,30 @@ def test_a_memory_that_is_lost_twice_is_told_beside_a_second_node_and_can_be_hel
 ):
     """Both nodes lost their memory, and node b was then put back to an older copy.  For up to a
     minute node a said that another node with its id sends to node b, and nothing else."""
-    with LabPair() as pair:
+    patient = {"keep_alive_timeout_s": 20.0, "initialization_keep_alive_timeout_s": 40.0}
+    with LabPair({"heartbeat": patient}) as pair:  # no users move while a node starts again
         for _ in range(2):
             pair.a.client.srm("restart")
             pair.wait_for(a="Normal/Normal", b="Normal/Normal")
-        incarnation = pair.a.status()["local"]["incarnation"]
-        pair.b.go_down()
+        incarnation = incarnation_of(pair.a)
+        pair.wait_until(
+            "node b has stored what it heard",
+            lambda: stored_incarnation_of_peer(pair.b) == incarnation,
+        )
         older = {file.name: file.read_bytes() for file in memory_of(pair.b)}
-        lose_memory(pair.b)
-        pair.a.kill()
-        lose_memory(pair.a)
-        pair.start()
+        for node in pair.nodes:
+            node.kill()
+            lose_memory(node)
+        start_without_waiting(pair)
+        pair.wait_until("node b hears many heartbeats", lambda: received(pair.b) > 40)
         pair.a.kill()
         lose_memory(pair.a)
         pair.a.start()  # goes above what node b has just received
-        pair.wait_until("they hear each other", lambda: all(map(shows_mine, pair.nodes)))
-        assert pair.a.status()["local"]["incarnation"] < incarnation
+        pair.wait_until(
+            "they hear each other",
+            lambda: incarnation_of(pair.a) == 2 and all(map(shows_mine, pair.nodes)),
+        )
+        assert incarnation > 2
 
         pair.b.kill()
         lose_memory(pair.b)
@@ -175,11 +184,27 @@ def test_a_memory_that_is_lost_twice_is_told_beside_a_second_node_and_can_be_hel
         pair.wait_until(
             "the advice helps", lambda: all(map(shows_mine, pair.nodes)), within_s=WITHIN_S
         )
-        assert pair.a.status()["local"]["incarnation"] > incarnation
+        assert incarnation_of(pair.a) > incarnation
 
 
 def memory_of(node: LabNode) -> list[Path]:
     return list((node.folder / "state").glob("node.json*"))
+
+
+def incarnation_of(node: LabNode) -> int:
+    number: int = node.status()["local"]["incarnation"]
+    return number
+
+
+def received(node: LabNode) -> int:
+    count: int = node.status()["counters"]["heartbeats_received"]
+    return count
+
+
+def stored_incarnation_of_peer(node: LabNode) -> int:
+    stored = (node.folder / "state" / "node.json").read_text()
+    found = re.search(r'"peer_heartbeat_mark":\s*{[^}]*"incarnation":\s*(\d+)', stored)
+    return int(found[1]) if found else 0
 
 
 def lose_memory(node: LabNode) -> None:

@@ -274,6 +274,8 @@ class Srm:
 
     def told(self, heartbeat: Heartbeat) -> None:
         """A report by the control channel."""
+        if acknowledged(heartbeat) > self.beats.sent.newest:
+            return  # meant for another run of ours, or for another node: its heartbeats decide
         mismatch = self.reports.mismatch
         self._take(self.reports.told(heartbeat, self.node) or (), mismatch)
 
