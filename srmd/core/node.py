@@ -51,8 +51,8 @@ class Node:
     contact_before: Contact = Contact.NEVER
     """The contact as it was just before the peer was heard last."""
     apart: bool = False
-    """The peer was lost, and has not been heard since to know of us: what comes meanwhile may be
-    old news, released when the network healed."""
+    """The peer was lost, and has not been heard since to know of us, or to serve nobody, later than
+    our role began: what comes meanwhile may be old news, released when the network healed."""
     peer: Report | None = None
     """The last report, kept while the peer is silent; None until one is heard."""
     health: Health = Health.OK

@@ -140,8 +140,13 @@ def resume(node: Node, *effects: Callable[[int], Effect]) -> Step:
 
 
 def recovers(peer: Report, node: Node) -> bool:
-    """The peer has recovered from a failure of the pair that we still live in (R10)."""
-    return peer.state is State.INITIALIZING and peer.start is Start.RECOVER and peer.op > node.op
+    """The peer has recovered from a failure of the pair that we still live in (R10).
+
+    As long as it is unwell and does not hear us it is not followed (ours): if it stays so it fails
+    again, and we would have sent its users home to where nobody serves them.
+    """
+    began = peer.state is State.INITIALIZING and peer.start is Start.RECOVER and peer.op > node.op
+    return began and (peer.hears_us or well(peer))
 
 
 def join_failure(node: Node, report: Report) -> Step:

@@ -783,6 +783,32 @@ def test_r9_rivals_that_had_lost_each_other_fail_and_each_keeps_its_own(state: S
 
 
 @RIVALS
+@pytest.mark.parametrize("peer", [S.IDLE, S.FAILED_OVER, S.FAILED_OVER_SERVICES_DOWN])
+def test_r9_a_rival_that_was_heard_to_serve_nobody_is_yielded_to(state: State, peer: State) -> None:
+    """Found by `srmd prove`: an Idle node was restarted and did not hear its backup any more.  Its
+    manual fallback is allowed (R12), and the backup, which heard all of it, took it for a partition
+    because it had lost the node once: both ended in Running in Failed Mode."""
+    facts: dict[str, Any] = {"hears_us": False}
+    story = play(state, R.ON_ADMIN_REQUEST, contact=Contact.LEFT)
+    story.see(hears(peer, R.INITIALIZATION, op=11, **facts))
+    assert not story.node.apart
+    rival = hears(S.TAKING_OVER, R.PEER_DOWN, op=15, **facts)
+    story.see(rival, (S.FAILING_OVER, R.PEER_DOWN), [])
+
+
+@RIVALS
+@pytest.mark.parametrize(
+    "peer,op", [(S.IDLE, 9), (S.IDLE, 10), (S.INITIALIZING, 11), (S.NORMAL, 11)]
+)
+def test_r9_what_may_be_old_news_or_a_node_that_serves_does_not_end_the_separation(
+    state: State, peer: State, op: int
+) -> None:
+    story = play(state, R.PEER_DOWN, contact=Contact.SILENT)
+    story.see(hears(peer, R.ON_ADMIN_REQUEST, op=op, hears_us=False))
+    assert story.node.apart
+
+
+@RIVALS
 def test_r9_rivals_whose_policy_is_home_recover_by_themselves(state: State) -> None:
     policy = Policy(split_brain=SplitBrain.HOME)
     story = play(state, R.PEER_DOWN, contact=Contact.SILENT, policy=policy)
@@ -919,6 +945,26 @@ def test_r10_a_failed_node_whose_peer_is_silent_may_recover_alone() -> None:
 def test_r10_a_failed_node_without_a_peer_may_recover_alone(contact: Contact) -> None:
     story = play(S.FAILED_MODE, R.UNKNOWN, contact=contact)
     story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])
+
+
+@pytest.mark.parametrize("state", [S.FAILED_MODE, S.BACKUP, S.TAKING_OVER])
+@pytest.mark.parametrize("health", [Health.SERVICE_DOWN, Health.DATABASE_DOWN])
+def test_r10_a_recovery_is_followed_once_the_peer_is_well_or_hears_us(
+    state: State, health: Health
+) -> None:
+    """Found by `srmd prove`: a deaf node whose database was down recovered, and failed again.  Its
+    peer, which heard it, had followed and sent half of the users home to it: nobody served them."""
+
+    def recovering(**facts: object) -> PeerHeard:
+        return hears(S.INITIALIZING, R.INITIALIZATION, op=11, start=Start.RECOVER, **facts)
+
+    deaf_and_ill = {"hears_us": False, "health": health}
+    followed = (S.INITIALIZING, R.INITIALIZATION)
+    for facts in ({"health": health}, {"hears_us": False}):
+        story = play(state, R.UNKNOWN, stage=Stage.MOVING)
+        story.see(recovering(**deaf_and_ill))
+        story.node = replace(story.node, op=10)  # a backup holds its users again, past that report
+        story.see(recovering(**facts), followed, [StartServices])
 
 
 def test_r10_recover_may_be_asked_of_the_second_node_while_the_first_one_starts() -> None:
