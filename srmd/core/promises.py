@@ -280,6 +280,12 @@ def obeyed_as_offered(before: Node, event: Event, step: Step) -> bool:
     return not offered or (isinstance(event, FailoverRequested) and unwell)
 
 
+def resumes_unheard(node: Node) -> bool:
+    """It goes on in its role after a restart and has not heard its peer since.  A node that only
+    listens anew still has the last report, for its `op`."""
+    return node.contact is Contact.NEVER and node.state not in {S.INITIALIZING, S.UNKNOWN}
+
+
 def contact_by_its_event(before: Node, event: Event, step: Step) -> bool:
     match step.node.contact:
         case Contact.HEARD:
@@ -478,6 +484,13 @@ PROMISES: Final[tuple[Promise, ...]] = (
         "the peer is heard by a heartbeat, lost by silence, and gone by its word",
         lambda before, _, step: before.contact is not step.node.contact,
         contact_by_its_event,
+    ),
+    Promise(
+        "unheard_peer_is_unknown",
+        "R1",
+        "a node that resumes its role knows nothing of its peer until it hears it",
+        lambda _before, _, step: resumes_unheard(step.node),
+        lambda _before, _, step: step.node.peer is None,
     ),
     Promise(
         "refusal_changes_nothing",

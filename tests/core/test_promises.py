@@ -84,6 +84,7 @@ FAILED_OVER = a_node(S.FAILED_OVER, R.PEER_DOWN, peer=a_report(S.BACKUP, R.PEER_
 TAKING_BACK = a_node(
     S.TAKING_BACK, R.ON_ADMIN_REQUEST, peer=a_report(S.FALLING_BACK, R.ON_ADMIN_REQUEST)
 )
+RESUMED = a_node(S.BACKUP, R.INITIALIZATION)
 BEAT = PeerHeard(a_report(S.NORMAL))
 
 
@@ -134,6 +135,11 @@ WRONG_STEPS: dict[str, tuple[Node, Event, Step]] = {
         NORMAL,
         StayExpired(NORMAL.op),
         Step(replace(NORMAL, contact=Contact.SILENT)),
+    ),
+    "unheard_peer_is_unknown": (
+        RESUMED,
+        BEAT,
+        Step(replace(RESUMED, peer=a_report(S.NORMAL))),
     ),
     "refusal_changes_nothing": (
         NORMAL,

@@ -23,6 +23,7 @@ from srmd.core.events import Booted, Event, PeerHeard, Report
 from srmd.core.handbook import Half
 from srmd.core.machine import Step, ready
 from srmd.core.node import Node, Policy, Serving, Timer, serving, timers
+from srmd.core.promises import resumes_unheard
 from srmd.core.states import (
     OWN_STATES,
     Contact,
@@ -275,12 +276,12 @@ def plain(node: Node) -> Node:
 
 def _plain_peer(node: Node, peer: Report) -> Report | None:
     """What is still read of a report after it was heard, by events that bring none."""
-    bare = Report(peer.state, Reason.NORMAL, 0, ha=peer.ha)
+    bare = _with_what_it_hears(Report(peer.state, Reason.NORMAL, 0, ha=peer.ha), peer)
     match node.state:
         case State.UNKNOWN if node.reason is Reason.UNKNOWN or node.contact is not Contact.HEARD:
             return None  # only its `op`, which is kept apart
         case State.UNKNOWN:
-            return replace(bare, state=State.UNKNOWN)  # whether both have it off
+            return Report(State.UNKNOWN, Reason.NORMAL, 0, ha=peer.ha)  # whether both have it off
         case State.INITIALIZING if node.stage is Stage.BEGUN and node.contact is not Contact.HEARD:
             return None  # it hears a new one before it goes on
         case State.INITIALIZING | State.NORMAL:
@@ -289,13 +290,12 @@ def _plain_peer(node: Node, peer: Report) -> Report | None:
             return None
         case State.FALLING_BACK if node.stage is Stage.MOVING:
             return _read_with_its_state(bare, peer)  # by the Normal node that it becomes
-        case State.TAKING_BACK if peer.state is State.NORMAL:
-            return replace(bare, health=peer.health, lasting=peer.lasting)
         case State.TAKING_BACK if peer.state is State.FALLING_BACK:
             return replace(bare, stage=peer.stage)
+        case State.TAKING_BACK if node.stage is Stage.MOVING or peer.state is State.NORMAL:
+            return _read_with_its_state(bare, peer)  # it is Normal as soon as the users are home
         case State.TAKING_OVER | State.BACKUP:
-            able = replace(bare, health=peer.health, lasting=peer.lasting)
-            return _with_what_it_hears(able, peer)
+            return replace(bare, health=peer.health, lasting=peer.lasting)
         case State.FAILING_OVER | State.FAILED_OVER | State.FAILED_OVER_SERVICES_DOWN if (
             node.policy.automatic_fallback and peer.state is State.BACKUP
         ):
@@ -307,7 +307,8 @@ def _plain_peer(node: Node, peer: Report) -> Report | None:
 
 
 def _with_what_it_hears(bare: Report, peer: Report) -> Report:
-    """A failed-over peer is offered a fallback by whether it hears us."""
+    """A failed-over peer is offered a fallback by whether it hears us, once we are its backup: we
+    may become that without another report."""
     if peer.state in FAILED_OVER:
         return replace(bare, hears_us=peer.hears_us, settled=peer.settled)
     return bare
@@ -393,7 +394,8 @@ def alike(bare: Node) -> tuple[Node, ...]:
     free_of_peer = {
         fact: values
         for fact, values in _OF_REPORT.items()
-        if all(plain(replace(bare, peer=replace(told, **{fact: one}))) == bare for one in values)
+        if not resumes_unheard(bare)  # then there is no report: a promise of the core
+        and all(plain(replace(bare, peer=replace(told, **{fact: one}))) == bare for one in values)
     }
     count = max(map(len, (*free.values(), *free_of_peer.values())), default=0)
     chance = random.Random(repr(bare))
@@ -430,6 +432,8 @@ def misread(others: Iterable[Node], node: Node, event: Event, step: Step) -> str
             peer=None if other.peer is None else replace(other.peer, op=peer_op),
         )
         got = TABLE.step(numbered, event)
+        if resumes_unheard(got.node) and got.node.peer is not None:
+            return "a node that resumes its role knows its peer before it hears it"
         if (
             plain(got.node) != expected
             or (got.node.op, got.effects) != (step.node.op, step.effects)

@@ -20,8 +20,8 @@ from srmd.core.node import Policy
 from srmd.core.states import SplitBrain
 from srmd.lab.proof.happenings import HA_COMMANDS, Asked, Happening, Kind, World
 from srmd.lab.proof.pair import RUNNING, Pair
-from srmd.lab.proof.properties import DEAF_RESTS, OPEN_WITH_FAULTS, Broken, Judge, Property
-from srmd.lab.proof.ways import ROW_1, Ways
+from srmd.lab.proof.properties import DEAF_RESTS, Broken, Judge, Property
+from srmd.lab.proof.ways import ROW_1, Way, Ways
 
 PROGRESS_EVERY: Final = 4096
 """Pairs between two reports of progress."""
@@ -38,11 +38,8 @@ class Bounds:
     """Reports that may be held up on their way to each node at once."""
     pairs_max: int
     """Memory has an end: the search fails, and says so, when there are more."""
-
-    @property
-    def asks(self) -> frozenset[Property]:
-        """The properties that a search of these bounds asks."""
-        return frozenset(Property) - (OPEN_WITH_FAULTS if self.faults else frozenset())
+    asks: frozenset[Property] = frozenset(Property)
+    """What is asked; all of it, if anything is to be proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,18 +227,34 @@ class Search:
 
     def _ask(self, rest: Pair, deaf: int, at: int) -> None:
         """Give each command that is offered at this rest, and follow it while the node is deaf."""
-        offered = (*self.world.offered(rest, 0), *self.world.offered(rest, 1))
-        for asked in dict.fromkeys(offered):
+        for asked in self._offered(rest):
             self.judge.asked[Property.L8] += 1
-            step = self.world.asked_to(rest, asked)
-            if step is None:
-                harm: str | None = "is refused"
-            else:
-                end = self.ways.deaf[deaf].end(step[1])
-                harm = "never rests" if end.round else self.judge.harm(rest, end.pair)
-            if harm is not None:
+            harm = self._harm(rest, asked, self.ways.deaf[deaf])
+            if harm is not None and harm != self._harm_when_heard(rest, asked):
                 told = f"in {self._shown(rest)}, {asked.command} {'ab'[asked.at]} {harm}"
                 self._note(Broken(Property.L8, told), at, f"deaf {'ab'[deaf]}", (asked,))
+
+    def _harm(self, rest: Pair, asked: Asked, way: Way) -> str | None:
+        """What the command makes worse that is given at this rest and followed on this way."""
+        step = self.world.asked_to(rest, asked)
+        if step is None:
+            return "is refused"
+        end = way.end(step[1])
+        return "never rests" if end.round else self.judge.harm(rest, end.pair)
+
+    def _harm_when_heard(self, rest: Pair, asked: Asked) -> str | None:
+        """What it makes worse once both nodes hear each other: then it is not for the deafness.
+
+        A fallback to a node whose services do not start ends in row 14, deaf or not.
+        """
+        end = self.ways.alone.end(rest)
+        if end.round or asked not in self._offered(end.pair):
+            return None
+        return self._harm(end.pair, asked, self.ways.alone)
+
+    def _offered(self, rest: Pair) -> dict[Asked, None]:
+        """All commands that are offered, each once."""
+        return dict.fromkeys((*self.world.offered(rest, 0), *self.world.offered(rest, 1)))
 
     def _set_at_once(self, rest: Pair, way: str, at: int) -> None:
         """Set high availability on both nodes before either hears of the other's command.

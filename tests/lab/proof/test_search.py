@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from srmd.core import transitions
+from srmd.core import machine, transitions
 from srmd.core.contact import understand
 from srmd.core.events import Event, PeerMismatched, Report
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.states import Contact, Reason, Start, State
+from srmd.core.states import Contact, Health, Reason, Start, State
 from srmd.lab.proof import happenings
 from srmd.lab.proof.__main__ import main
 from srmd.lab.proof.pair import RUNNING, Pair
@@ -99,6 +100,79 @@ def test_a_fallback_that_is_offered_beside_a_deaf_backup_is_noticed(
         "b: the wait is over",
     )
     assert 'do = "fallback b"' in story.scenario()
+
+
+FAILED_OVER_BY_HAND = (
+    "a: is asked to fail over",
+    "a: the services' order is done",
+    "b: hears its peer",
+    "b: the move is durable",
+    "a: hears its peer",
+)
+LEAVES_AND_RETURNS = (
+    *FAILED_OVER_BY_HAND,
+    "a: the node says that it goes down",
+    "a: SRM starts",
+)
+HOME_HAS_NO_DATABASE = (*FAILED_OVER_BY_HAND, "a: the database fails")
+FALLBACK_FAILED = (
+    *FAILED_OVER_BY_HAND,
+    "a: is asked to fall back",
+    "a: the database fails",
+    "a: the services' order is done",
+    "b: hears its peer",
+    "a: hears its peer",
+)
+
+
+def harm_after(*story: str, configuration: int = 0) -> list[str]:
+    """What L8 says where the pair rests after this story, with each of its nodes deaf."""
+    search = Search(CONFIGURATIONS[configuration], SMALL)
+    pair = search.ways.normal(search.world.begin())
+    for told in story:
+        pair = {str(happening): after for happening, after in search.world.nexts(pair)}[told]
+    search._reach(pair, -1, None)
+    search._follow()
+    assert search.judge.asked[Property.L8] > 0
+    return [found.told for found in search.result.found if found.law is Property.L8]
+
+
+@pytest.mark.parametrize("configuration", range(len(CONFIGURATIONS)))
+@pytest.mark.parametrize("story", [LEAVES_AND_RETURNS, HOME_HAS_NO_DATABASE, FALLBACK_FAILED])
+def test_a_command_that_is_offered_beside_a_fault_does_no_harm(
+    story: tuple[str, ...], configuration: int
+) -> None:
+    assert harm_after(*story, configuration=configuration) == []
+
+
+def test_a_backup_that_takes_a_deaf_node_for_one_that_was_cut_off_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "SERVES_NOBODY", frozenset())
+    (told,) = harm_after(*LEAVES_AND_RETURNS)
+    assert told.endswith("fallback a ends in Running in Failed Mode")
+
+
+def test_a_recovery_of_a_deaf_and_ill_node_that_is_followed_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    as_it_is = transitions.recovers
+
+    def ill_or_well(peer: Report, node: Node) -> bool:
+        return as_it_is(replace(peer, health=Health.OK), node)
+
+    monkeypatch.setattr(transitions, "recovers", ill_or_well)
+    (told,) = harm_after(*FALLBACK_FAILED)
+    assert told.endswith("recover a leaves users that are served by nobody")
+
+
+def test_a_fallback_that_fails_while_both_nodes_hear_is_no_harm_of_the_deafness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 14: the services of the home node do not start, and both are Running in Failed Mode."""
+    monkeypatch.setattr(Search, "_harm_when_heard", lambda *_: None)
+    (told,) = harm_after(*HOME_HAS_NO_DATABASE)
+    assert told.endswith("fallback a ends in Running in Failed Mode")
 
 
 def test_values_of_high_availability_that_stay_apart_are_noticed(
@@ -213,7 +287,7 @@ def test_the_command_says_what_it_asked_and_writes_it(
     figures, table = tmp_path / "figures.json", tmp_path / "table.md"
     words = ["--bound", "small", "--processes", "2", "--json", str(figures), "--table", str(table)]
     assert main(words) == 0
-    assert "all 19 properties that were asked hold within these bounds" in capsys.readouterr().out
+    assert "all 19 properties hold within these bounds" in capsys.readouterr().out
     told = json.loads(figures.read_text(encoding="utf-8"))
     assert told["properties"]["S1"]["asked"] > 1000
     assert told["counterexamples"] == []
