@@ -935,6 +935,13 @@ def test_r10_the_report_of_an_earlier_recovery_does_not_lead_out_of_a_new_failur
     play(S.TAKING_OVER, R.PEER_DOWN, stage=Stage.MOVING).see(peer, do=[])
 
 
+@pytest.mark.parametrize("peer", [S.NORMAL, S.BACKUP, S.TAKING_BACK])
+def test_r10_a_peer_that_recovered_and_has_gone_on_recovers_no_more(peer: State) -> None:
+    """Its reports name the start of its SRM as long as it runs."""
+    heard = hears(peer, op=11, start=Start.RECOVER)
+    play(S.FAILED_MODE, R.UNKNOWN).see(heard, do=[])
+
+
 def test_r10_a_failed_node_whose_peer_is_silent_may_recover_alone() -> None:
     story = play(S.FAILED_MODE, R.UNKNOWN, contact=Contact.SILENT)
     story.see(RecoverRequested(), (S.INITIALIZING, R.INITIALIZATION), [StartServices])

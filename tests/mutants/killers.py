@@ -110,11 +110,18 @@ def ask_the_random_search() -> str | None:
 
 
 def ask_the_search() -> str | None:
-    """`srmd prove` with its small bound."""
+    """`srmd prove` with its small bound, and without M1.
+
+    M1 asks of the search whether it leaves out what a rule reads: a broken rule that does so is not
+    known by it to be wrong.  And it asks five times as many questions as all the others.
+    """
+    from srmd.lab.proof.properties import Property
     from srmd.lab.proof.search import CONFIGURATIONS, Bounds, Search
 
+    of_the_rules = frozenset(Property) - {Property.M1}
+    bounds = Bounds(faults=0, messages=0, pairs_max=PAIRS_MAX, asks=of_the_rules)
     for configuration in CONFIGURATIONS:
-        result = Search(configuration, Bounds(faults=0, messages=0, pairs_max=PAIRS_MAX)).run()
+        result = Search(configuration, bounds).run()
         if result.broken:
             return ", ".join(sorted(law.name for law in result.broken))
         if not result.complete:
