@@ -17,7 +17,7 @@ import os, sys, time
 from srmd.lab.worker import pool
 
 def work(seconds):
-    print("works", os.getpid(), flush=True)
+    os.write(1, f"works {os.getpid()}\\n".encode())  # in one piece, whatever the other writes
     time.sleep(seconds)
 
 if __name__ == "__main__":
@@ -51,10 +51,14 @@ def test_the_workers_of_a_process_that_ends_end_with_it(
         cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
-    with process.stdout:
+    try:
         workers = [int(process.stdout.readline().split()[1]) for _ in range(2)]
         os.kill(process.pid, ending)
         process.wait(LIMIT_S)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
     give_up_s = time.monotonic() + LIMIT_S
     while any(map(is_there, workers)):
         assert time.monotonic() < give_up_s
