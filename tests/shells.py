@@ -15,7 +15,7 @@ from typing import Self
 
 LIMIT_S = 30.0
 """How long the shell may take for one line, on a busy machine."""
-END_LIMIT_S = 5.0
+END_LIMIT_S = 30.0
 READ_BYTES = 65_536
 BEGINNING_OF_LINE = "\x01"  # Ctrl-A
 END = "=end="

@@ -25,9 +25,10 @@ def pool(count: int) -> Iterator[ProcessPoolExecutor]:
     except BaseException:
         for process in [*(executor._processes or {}).values()]:  # noqa: SLF001 # no other way
             process.kill()
+        # Not waited for: the interruption may have come before its thread was started.
+        executor.shutdown(wait=False, cancel_futures=True)
         raise
-    finally:
-        executor.shutdown(cancel_futures=True)
+    executor.shutdown()
 
 
 def begin() -> None:

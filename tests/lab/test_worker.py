@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from srmd.lab.worker import pool
 
 LIMIT_S = 60.0
 PROGRAM = """
@@ -63,3 +66,16 @@ def test_the_workers_of_a_process_that_ends_end_with_it(
     while any(map(is_there, workers)):
         assert time.monotonic() < give_up_s
         time.sleep(0.05)
+
+
+def test_an_interruption_while_the_pool_starts_is_the_one_that_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread of the pool was waited for, which had not been started: another error was told."""
+
+    def interrupted(_thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), pool(1) as executor:
+        executor.submit(abs, -1)
