@@ -7,11 +7,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 PR_SET_PDEATHSIG = 1
+INTERRUPTIONS = (signal.SIGINT, signal.SIGURG)
+"""Ctrl-C, and the command's own signal that nobody reads its output any more."""
 
 
 @contextmanager
@@ -21,6 +25,8 @@ def pool(count: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=begin)
     try:
+        with undisturbed():
+            executor._launch_processes()  # type: ignore[attr-defined]  # noqa: SLF001 # all of them now
         yield executor
     except BaseException:
         for process in [*(executor._processes or {}).values()]:  # noqa: SLF001 # no other way
@@ -29,6 +35,32 @@ def pool(count: int) -> Iterator[ProcessPoolExecutor]:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     executor.shutdown()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """An interruption waits until the block has ended; a process that starts in it hears none.
+
+    A process that is interrupted while it starts, or whose parent is, complains with a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    resource_tracker.ensure_running()  # it would let signals through
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: held.append(number))
+        for number in INTERRUPTIONS
+    }
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if held:
+        signal.raise_signal(held[0])
 
 
 def begin() -> None:

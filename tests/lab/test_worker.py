@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from srmd.lab.worker import pool
+from srmd.lab.worker import pool, undisturbed
 
 LIMIT_S = 60.0
 PROGRAM = """
 import os, sys, time
-from srmd.lab.worker import pool
+from srmd.lab.worker import pool, undisturbed
 
 def work(seconds):
     os.write(1, f"works {os.getpid()}\\n".encode())  # in one piece, whatever the other writes
@@ -79,3 +79,38 @@ def test_an_interruption_while_the_pool_starts_is_the_one_that_is_raised(
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt), pool(1) as executor:
         executor.submit(abs, -1)
+
+
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_an_interruption_waits_for_the_end_of_what_must_not_be_disturbed(thread: str) -> None:
+    """A worker that was being started when the reader went away complained with a traceback.  A
+    signal to the process may reach any of its threads."""
+    order = []
+    due = threading.Event()
+
+    def interrupt() -> None:
+        assert due.wait(LIMIT_S)
+        signal.raise_signal(signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    other.start()  # before: it has a mask of its own then
+
+    def work() -> None:
+        with undisturbed():
+            due.set()
+            if thread == "main":
+                interrupt()
+            other.join()
+            order.append("done")
+        order.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert order == ["done"]
+
+
+def test_a_worker_is_interrupted_by_nobody() -> None:
+    """Ctrl-C goes to all processes of a terminal."""
+    with pool(1) as executor:
+        mask = executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result(LIMIT_S)
+    assert signal.SIGINT in mask
