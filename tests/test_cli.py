@@ -1296,6 +1296,17 @@ def test_the_pair_as_it_is_now_is_explained_with_the_notices_of_the_node(
     assert json.loads(capsys.readouterr().out)["notices"] == answer["notices"]
 
 
+def test_a_peer_that_was_not_heard_yet_is_not_explained_as_one_without_high_availability(
+    node: FakeNode, capsys: Capture
+) -> None:
+    """While a node started, explain advised to correct settings, and status to start the peer."""
+    answer = status((State.INITIALIZING, Reason.INITIALIZATION), (State.UNKNOWN, Reason.UNKNOWN))
+    answer["handbook"].update(key="starting_peer_silent", row=None, i_am="home")
+    node.statuses = [answer]
+    assert main(["explain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["key"] == "starting_peer_silent"
+
+
 def test_the_advice_of_a_mismatch_is_that_of_the_node(node: FakeNode, capsys: Capture) -> None:
     """In row 24 it told to switch high availability on, whatever did not match."""
     unpaired: Half = (State.UNKNOWN, Reason.UNKNOWN)

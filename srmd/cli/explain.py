@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import as_json, labelled, wrapped
 from srmd.core import handbook
-from srmd.core.handbook import SILENT, Match
+from srmd.core.handbook import SILENT, Match, Role
 from srmd.core.handbook.row import EVERYTHING
 from srmd.core.states import Reason, State
 from srmd.core.texts import REASONS, UI, Language, Text, display
@@ -62,12 +62,26 @@ def explain(options: argparse.Namespace) -> int:
         mine, peer = _typed_pair(options)
     else:
         raise _wrong(TWO_HALVES, options)
-    match = handbook.find(mine.half, None if peer.state is State.DOWN else peer.half)
+    match = _match_told(told) or handbook.find(
+        mine.half, None if peer.state is State.DOWN else peer.half
+    )
     if options.json:
         print(as_json(_as_dict(match, mine, peer) | _live(match, told)))
     else:
         print(_as_text(match, mine, peer, options.lang, _live(match, told)))
     return Exit.OK
+
+
+def _match_told(told: Status) -> Match | None:
+    """The row that the node itself has found: it knows a peer not heard yet from one in Unknown.
+
+    None: no node was asked, or it has a row that this version does not know.
+    """
+    row = told.get("handbook") or {}
+    known = {one.key: one for one in (*handbook.ROWS, handbook.SRM_STOPPED)}
+    found = known.get(str(row.get("key")))
+    sides: tuple[Role, ...] = get_args(Role)
+    return next((Match(found, side) for side in sides if found and side == row.get("i_am")), None)
 
 
 def _typed_pair(options: argparse.Namespace) -> tuple[Shown, Shown]:

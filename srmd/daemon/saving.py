@@ -25,8 +25,10 @@ AGAIN_LONGEST_S = 10.0
 
 NOT_DURABLE: Final = Text(
     "The state of node {node} is not stored: {why}. A restart of the node would bring back an older"
-    " state. The state is stored as soon as the disk takes it.",
+    " state. Remove the cause, for instance free space on its file system: the state is stored as"
+    " soon as the disk takes it.",
     "ノード {node} の状態が保存されていません: {why}。ノードを再起動すると、古い状態に戻ります。"
+    "ファイル システムの空き容量を確保するなどして、原因を取り除きます。"
     "ディスクに書き込めるようになると、状態は自動的に保存されます。",
 )
 

@@ -89,10 +89,12 @@ _HIGH_AVAILABILITY: Final = (
             "ノード {backup} はユーザを引き取りません。",
         ),
         action=Text(
-            "1. Bring node {home} back: its users are not served.\n"
+            "1. Bring node {home} back: its users are not served, unless SRM alone is stopped"
+            " there.\n"
             "2. If high availability was switched off: `srmd ha enable`. Otherwise correct the"
             " setting that `srmd status` names and restart SRM on both nodes.",
-            "1. ノード {home} を復帰させます。そのユーザは利用できない状態です。\n"
+            "1. ノード {home} を復帰させます。SRM だけが停止している場合を除き、そのユーザは"
+            "サービスを利用できません。\n"
             "2. 高可用性が無効なら `srmd ha enable` を実行します。それ以外の場合は `srmd status` が"
             "示す設定を修正し、両ノードの SRM を再起動します。",
         ),
