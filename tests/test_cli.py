@@ -863,7 +863,7 @@ Database: STARTED
 
 
 def every_offer() -> dict[str, list[dict[str, str]]]:
-    """What node a may say is possible, in each state beside each state of node b."""
+    """The commands that node a may offer, in each state beside each state of node b."""
     found = {}
     for mine, theirs, contact in itertools.product(State, State, Contact):
         machine = Node(
@@ -1181,7 +1181,7 @@ def test_the_page_of_a_watched_node_that_has_gone_is_marked_as_old_and_offers_no
 
 
 def drawn(screen: int, until: str) -> list[str]:
-    """What was drawn, cut where the screen was cleared, as soon as a page with `until` is whole."""
+    """The text that was drawn, cut at each clearing, as soon as a page with `until` is whole."""
     seen = b""
     give_up_s = time.monotonic() + 30
     while END_PAGE.encode() not in seen.partition(until.encode())[2]:

@@ -37,7 +37,7 @@ from srmd.core.events import (
     UsersMoved,
 )
 from srmd.core.node import Node, Timer, timers
-from srmd.core.states import OWN_STATES, Contact, Reason, Stage, State
+from srmd.core.states import AWAY, OWN_STATES, Contact, Reason, Stage, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,6 @@ ANSWERS = (
 """Events that belong to one operation and mean nothing to the next."""
 
 
-SERVES_NOBODY = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
-"""States of a peer that has given its users up, or has found that we hold them."""
-
-
 def observe(node: Node, event: Event) -> Node:
     """The node with the facts that the event brings, whatever is decided on them."""
     match event:
@@ -139,7 +135,7 @@ def observe(node: Node, event: Event) -> Node:
             # Of two that took over with the same op, one has to see that the other knows of it.
             later = report.op > node.op or (report.op == node.op and node.first)
             knows_us = report.hears_us and later
-            serves_nobody = report.state in SERVES_NOBODY and report.op > node.op
+            serves_nobody = report.state in AWAY and report.op > node.op
             return replace(
                 node,
                 contact=Contact.HEARD,

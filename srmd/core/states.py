@@ -42,6 +42,9 @@ PASSING = frozenset(
 )
 """States that end by themselves, within a bound."""
 
+AWAY = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
+"""States in which a node leaves its users to a backup, and serves none."""
+
 
 class Reason(Enum):
     """Why a node is in its state.  The value is the identifier used on the wire and in logs."""

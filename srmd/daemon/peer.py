@@ -92,9 +92,9 @@ class Peer:
         self.why_unreachable = ""
         """Why not, in words; empty while it is."""
         self._another = ""
-        """Why what answers is not the peer, found by its users; empty: it may be the peer."""
+        """The reason why another node than the peer answers; empty: it may be the peer."""
         self._told_s: dict[str, float] = {}
-        """When each of the latest changes was told, by `why_unreachable`."""
+        """Times at which the latest changes were told, by `why_unreachable`."""
         self._left_out_count = 0
         self._telling: asyncio.TimerHandle | None = None
         """Tells what is the case then, after changes that were only counted."""
@@ -320,7 +320,7 @@ class Peer:
             self._telling = loop.call_later(TOLD_AGAIN_S, self._tell_at_last)
 
     def _tell_at_last(self) -> None:
-        """What has become the case with the last of the changes that were left out."""
+        """Tell the last of the changes that were left out."""
         self._left_out_count -= 1
         self._tell_reachable()
 

@@ -9,7 +9,7 @@ from typing import Final
 from srmd.core.effects import MoveUsers
 from srmd.core.events import PlacementSeen
 from srmd.core.node import Node, Serving, serving
-from srmd.core.states import Contact, Destination, State
+from srmd.core.states import AWAY, Contact, Destination, State
 from srmd.store.database import EMPTY, Content, Counts, LowerOp, Placement, UserDatabase
 from srmd.wire.codec import is_believable
 
@@ -63,7 +63,7 @@ def homes_after(order: MoveUsers, *, me: str, peer: str) -> dict[str, str]:
 
 
 def moved_count(homes: dict[str, str], picture: Picture, *, me: str) -> int:
-    """How many users a move brings here.
+    """The count of users whom a move brings here.
 
     Those who leave are counted, and paced, by the node that they come to.
     """
@@ -109,9 +109,6 @@ def placement_seen(node: Node, picture: Picture, *, proved: bool) -> PlacementSe
 PLACED_AGAIN_PAUSE_S: Final = 1.0
 """Between two tries to place users again; and how long two nodes in Normal have to agree on their
 states before one of them places its users home: an order of the peer is told meanwhile."""
-
-AWAY = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
-"""States in which a node leaves its users to a backup and orders nothing."""
 
 
 def displaced(

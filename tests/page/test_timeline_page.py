@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,19 +90,27 @@ def test_the_page_opens_in_the_language_it_was_made_for(
     assert '<html lang="ja">' in drawn(chromium, made, tmp_path, "")
 
 
-def test_labels_of_faults_at_the_same_time_do_not_overlap(chromium: str, tmp_path: Path) -> None:
-    """They were written over each other, and the heartbeats over them."""
+def drawn_with(toxics: list[dict[str, Any]], chromium: str, tmp_path: Path) -> str:
+    """The page of a split brain with these toxics on a's heartbeats besides, all at one time."""
     split_brain(tmp_path / "logs")
-    proxies = tmp_path / "logs" / "faultproxy.jsonl"
-    with proxies.open("a") as out:
-        for name, kind in (("d", "duplicate"), ("c", "corrupt"), ("r", "reorder")):
-            toxic = {"name": name, "type": kind, "attributes": {"probability": 0.5}}
+    with (tmp_path / "logs" / "faultproxy.jsonl").open("a") as out:
+        for toxic in toxics:
             proxy = "lab_1_heartbeats_a_to_b"
             line = {"event": "toxic.added", "at_s": 2.6, "proxy": proxy, "toxic": toxic}
             out.write(json.dumps(line) + "\n")
     file = tmp_path / "line.html"
     file.write_text(as_html(timeline(read([tmp_path / "logs"]))))
-    dom = drawn(chromium, file, tmp_path, "lang=en")
+    return drawn(chromium, file, tmp_path, "lang=en")
+
+
+def test_labels_of_faults_at_the_same_time_do_not_overlap(chromium: str, tmp_path: Path) -> None:
+    """They were written over each other, and the heartbeats over them."""
+    kinds = (("d", "duplicate"), ("c", "corrupt"), ("r", "reorder"))
+    dom = drawn_with(
+        [{"name": name, "type": kind, "attributes": {"probability": 0.5}} for name, kind in kinds],
+        chromium,
+        tmp_path,
+    )
     labels = re.findall(r'y="([\d.]+)" class="fault">a→b heartbeats: ([^<]*)</text>', dom)
     assert [said for _, said in labels] == ["refused", "50% doubled", "50% corrupted"]
     assert len({y for y, _ in labels}) == 3
@@ -111,16 +120,14 @@ def test_labels_of_faults_at_the_same_time_do_not_overlap(chromium: str, tmp_pat
 
 def test_many_faults_at_the_same_time_are_shaded_once(chromium: str, tmp_path: Path) -> None:
     """Each was shaded over the ones before: under a dozen faults the lines were dark red."""
-    split_brain(tmp_path / "logs")
-    with (tmp_path / "logs" / "faultproxy.jsonl").open("a") as out:
-        for n in range(12):
-            toxic = {"name": f"d{n}", "type": "latency", "attributes": {"latency": 100 + n}}
-            proxy = "lab_1_heartbeats_a_to_b"
-            line = {"event": "toxic.added", "at_s": 2.6, "proxy": proxy, "toxic": toxic}
-            out.write(json.dumps(line) + "\n")
-    file = tmp_path / "line.html"
-    file.write_text(as_html(timeline(read([tmp_path / "logs"]))))
-    dom = drawn(chromium, file, tmp_path, "lang=en")
+    dom = drawn_with(
+        [
+            {"name": f"d{n}", "type": "latency", "attributes": {"latency": 100 + n}}
+            for n in range(12)
+        ],
+        chromium,
+        tmp_path,
+    )
     shades = re.findall(
         r'<rect class="shade" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*?'
         r'fill="var\(--([a-z-]+)\)"',

@@ -41,14 +41,13 @@ from srmd.core.events import (
 )
 from srmd.core.handbook import Half
 from srmd.core.node import Node, Policy, Serving
-from srmd.core.states import Contact, Health, State
+from srmd.core.states import AWAY, Contact, Health, State
 from srmd.lab.proof.minds import BASE, BELOW, HERE, START, STOP, Minds, Reports, Thought, Traits
 from srmd.lab.proof.pair import (
     AT_A,
     AT_HOME,
     DATABASE,
     DONE,
-    FAILED_OVER,
     OFF,
     RUNNING,
     SERVICE,
@@ -345,7 +344,7 @@ class World:
         if states == {State.NORMAL}:
             return a.layout == AT_HOME
         for one, other, side, here in ((mine, theirs, a, AT_A), (theirs, mine, b, AT_A + 1)):
-            if one.state is State.BACKUP and other.state in FAILED_OVER:
+            if one.state is State.BACKUP and other.state in AWAY:
                 return side.layout == here and one.health is Health.OK
         return False
 

@@ -25,6 +25,7 @@ from srmd.core.machine import Step, ready
 from srmd.core.node import Node, Policy, Serving, Timer, serving, timers
 from srmd.core.promises import resumes_unheard
 from srmd.core.states import (
+    AWAY,
     OWN_STATES,
     Contact,
     Destination,
@@ -309,7 +310,7 @@ def _plain_peer(node: Node, peer: Report) -> Report | None:
 def _with_what_it_hears(bare: Report, peer: Report) -> Report:
     """A failed-over peer is offered a fallback by whether it hears us, once we are its backup: we
     may become that without another report."""
-    if peer.state in FAILED_OVER:
+    if peer.state in AWAY:
         return replace(bare, hears_us=peer.hears_us, settled=peer.settled)
     return bare
 
@@ -334,9 +335,7 @@ def _read_with_its_state(bare: Report, peer: Report) -> Report:
             return bare
 
 
-FAILED_OVER: Final = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})
-
-MAY_FALL_BACK: Final = FAILED_OVER | {State.FAILING_OVER}
+MAY_FALL_BACK: Final = AWAY | {State.FAILING_OVER}
 """States in which the report of a backup is kept until a fallback is asked for."""
 
 NAMES_ITS_LOSS: Final = frozenset(

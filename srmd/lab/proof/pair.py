@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from srmd.core.states import Health, State
+from srmd.core.states import Health
 from srmd.lab.proof.minds import BELOW
 
 GAP_MAX: Final = 2
@@ -198,6 +198,3 @@ def _with_numbers(a: Side, b: Side, numbers: Numbers) -> tuple[Side, Side]:
             )
         )
     return made[0], made[1]
-
-
-FAILED_OVER: Final = frozenset({State.IDLE, State.FAILED_OVER, State.FAILED_OVER_SERVICES_DOWN})

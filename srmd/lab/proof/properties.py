@@ -1,4 +1,4 @@
-"""What must hold: the properties S1-S10, L1-L9 and M1, each a sentence and a check.
+"""The properties of a pair: S1-S10, L1-L9 and M1, each a sentence and a check.
 
 Three kinds of questions are asked.  Of each *step* of one node (`of_step`), of each *pair* that is
 reached (`of_pair`), and of each *rest* in which a pair ends that is left alone (`of_rest`).  Every
@@ -28,11 +28,11 @@ from srmd.core.events import (
 )
 from srmd.core.machine import Step
 from srmd.core.node import Node
-from srmd.core.states import PASSING, Contact, Health, Reason, State
+from srmd.core.states import AWAY, PASSING, Contact, Health, Reason, State
 from srmd.core.transitions import TABLE
 from srmd.lab.proof.happenings import World
 from srmd.lab.proof.minds import alike, misread, misshown, plain
-from srmd.lab.proof.pair import FAILED_OVER, RUNNING, Pair, Side
+from srmd.lab.proof.pair import RUNNING, Pair, Side
 
 
 class Property(Enum):
@@ -188,7 +188,7 @@ class Judge:
 
     def _words(self, at: int, side: Side) -> Iterator[Broken]:
         traits = self.world.traits(at, side)
-        if side.up != RUNNING or traits.state not in FAILED_OVER:
+        if side.up != RUNNING or traits.state not in AWAY:
             return
         self.asked[Property.S5] += 1
         well = side.health is Health.OK
@@ -264,12 +264,12 @@ class Judge:
         world = self.world
         for at in (0, 1):
             side = pair.sides[at]
-            if world.traits(at, side).state not in FAILED_OVER and side.health is not Health.OK:
+            if world.traits(at, side).state not in AWAY and side.health is not Health.OK:
                 return False
         return True
 
 
-SERVING_STATES: Final = frozenset({State.NORMAL, State.BACKUP, *FAILED_OVER})
+SERVING_STATES: Final = frozenset({State.NORMAL, State.BACKUP, *AWAY})
 """States of pairs that serve everybody."""
 
 

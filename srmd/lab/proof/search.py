@@ -39,7 +39,7 @@ class Bounds:
     pairs_max: int
     """Memory has an end: the search fails, and says so, when there are more."""
     asks: frozenset[Property] = frozenset(Property)
-    """What is asked; all of it, if anything is to be proved."""
+    """The properties that are asked; a proof asks all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class Search:
                 self._note(Broken(Property.L8, told), at, f"deaf {'ab'[deaf]}", (asked,))
 
     def _harm(self, rest: Pair, asked: Asked, way: Way) -> str | None:
-        """What the command makes worse that is given at this rest and followed on this way."""
+        """The harm of a command that is given at this rest and followed on this way."""
         step = self.world.asked_to(rest, asked)
         if step is None:
             return "is refused"
@@ -243,7 +243,7 @@ class Search:
         return "never rests" if end.round else self.judge.harm(rest, end.pair)
 
     def _harm_when_heard(self, rest: Pair, asked: Asked) -> str | None:
-        """What it makes worse once both nodes hear each other: then it is not for the deafness.
+        """Its harm once both nodes hear each other, which then does not come of the deafness.
 
         A fallback to a node whose services do not start ends in row 14, deaf or not.
         """

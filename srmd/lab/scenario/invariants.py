@@ -17,7 +17,7 @@ AGREE_WITHIN: Final = duration("initialization_keep_alive_timeout + 20 * keep_al
 """Time that two nodes in row 1 may hold different users: to compare them takes 10 intervals,
 to read all users of the peer again some seconds.  Ours."""
 SERVED_WITHIN: Final = duration("10 * keep_alive_interval + 10s")
-"""How long two nodes in row 1 may serve others than those at home: users are placed again after a
+"""Time that two nodes in row 1 may serve others than those at home: users are placed again after a
 second, and once a second while that fails.  Ours."""
 _NORMAL: Final = (State.NORMAL, Reason.NORMAL)
 

@@ -126,7 +126,7 @@ FALLBACK_FAILED = (
 
 
 def harm_after(*story: str, configuration: int = 0) -> list[str]:
-    """What L8 says where the pair rests after this story, with each of its nodes deaf."""
+    """The words of L8 where the pair rests after this story, with each of its nodes deaf."""
     search = Search(CONFIGURATIONS[configuration], SMALL)
     pair = search.ways.normal(search.world.begin())
     for told in story:
@@ -148,7 +148,7 @@ def test_a_command_that_is_offered_beside_a_fault_does_no_harm(
 def test_a_backup_that_takes_a_deaf_node_for_one_that_was_cut_off_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machine, "SERVES_NOBODY", frozenset())
+    monkeypatch.setattr(machine, "AWAY", frozenset())
     (told,) = harm_after(*LEAVES_AND_RETURNS)
     assert told.endswith("fallback a ends in Running in Failed Mode")
 
