@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +62,8 @@ def run(config_path: Path) -> int:
 
     What keeps a node from starting is said in one line on standard error.
     """
+    with suppress(OSError, RuntimeError, ValueError):  # no standard error to write to
+        faulthandler.enable()
     try:
         loaded = load(config_path)
     except ConfigError as error:

@@ -221,6 +221,21 @@ def test_srm_that_ran_out_of_memory_starts_again_and_the_watchdog_is_not_fed_mea
     assert node.shown() is not None
 
 
+@pytest.mark.parametrize(
+    "number, word", [(signal.SIGSEGV, "Segmentation fault"), (signal.SIGABRT, "Aborted")]
+)
+def test_a_crash_below_python_tells_where_the_node_was(
+    node: LabNode, number: signal.Signals, word: str
+) -> None:
+    node.start()
+    assert node.pid is not None
+    os.kill(node.pid, number)
+    assert node.terminate() == -number
+    said = node.log_file.read_text(encoding="utf-8")
+    assert f"Fatal Python error: {word}" in said
+    assert "srmd/daemon/main.py" in said
+
+
 BODIES = 60
 SHORT_OF_MEMORY_S = 5.0
 ENDS_RETRIED = {1, Exit.DISK_REFUSES, Exit.INTERNAL, -signal.SIGABRT, -signal.SIGSEGV}
