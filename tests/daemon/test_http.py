@@ -745,6 +745,7 @@ async def test_a_port_in_use_is_a_clear_error() -> None:
 async def test_a_port_that_an_outgoing_connection_holds_is_told_with_its_process() -> None:
     """Ports for outgoing connections may be those of a configuration: 20075 on some machines."""
     with socket.create_server(("127.0.0.1", 0)) as far, socket.socket() as near:
+        near.bind(("127.0.0.1", 0))  # so that no other connection of this machine has the port too
         near.connect(far.getsockname())
         port, far_port = near.getsockname()[1], far.getsockname()[1]
         app = make_app(FakeFacade(), on_error=lambda *_: None)

@@ -193,6 +193,8 @@ def test_a_manual_failover_on_a_full_disk_is_stored_as_soon_as_the_disk_takes_it
         a.kill()
         a.start()
         pair.wait_for(a="Idle/Initialization")
+        running = {row["name"] for row in a.status()["services"] if row["state"] != "STOPPED"}
+        assert running == {"A Cisco DB", "Cisco Server Recovery Manager"}
 
 
 def test_high_availability_switched_off_on_a_full_disk_stays_off_after_a_crash() -> None:
