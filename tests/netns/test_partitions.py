@@ -128,7 +128,10 @@ def test_without_the_control_port_heartbeats_carry_a_failover(mirrored: HostStor
         story.reaches("Idle/On Admin Request", "Running in Backup Mode/On Admin Request")
         story.row(3)
         story.serve(0, USERS)
-        assert story.x.status()["peer"]["control_reachable"] is False
+        story.pair.wait_until(
+            "the call has met its bound",
+            lambda: story.x.status()["peer"]["control_reachable"] is False,
+        )
         story.fall_back()
     story.ends_at_home()
 
