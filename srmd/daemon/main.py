@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Final
 from srmd import descriptors, orphans
 from srmd.config import Config, ConfigError
 from srmd.config.taking import Needs, not_taken
+from srmd.daemon import last_words
 from srmd.daemon.door import CONNECTIONS_MAX, DESCRIPTORS_RESERVED, room_for
 from srmd.daemon.guarded import children
 from srmd.daemon.http import make_app, serve
@@ -62,8 +61,7 @@ def run(config_path: Path) -> int:
 
     What keeps a node from starting is said in one line on standard error.
     """
-    with suppress(OSError, RuntimeError, ValueError):  # no standard error to write to
-        faulthandler.enable()
+    last_words.enable()
     try:
         loaded = load(config_path)
     except ConfigError as error:
