@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -68,10 +69,14 @@ def shown(value: object) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def read(path: Path, error: type[TomlError] = TomlError) -> Reader:
-    """The file at `path`, parsed.  Raises `error` when it cannot be read or is no TOML."""
+def read(path: Path, error: type[TomlError] = TomlError, *, at: Path | None = None) -> Reader:
+    """The file `path`, parsed.  Raises `error` when it cannot be read or is no TOML.
+
+    `at`: where a copy of it is read; problems name `path` all the same.
+    """
     try:
-        with path.open("rb") as file:
+        with (at or path).open("rb") as file:
+            status = os.fstat(file.fileno())
             raw = file.read(FILE_BYTES_MAX + 1)
     except OSError as failed:
         why = failed.strerror or str(failed)
@@ -80,7 +85,7 @@ def read(path: Path, error: type[TomlError] = TomlError) -> Reader:
         raise error(path, [Problem("", "too large", f"at most {FILE_BYTES_MAX} bytes")])
     try:
         text = raw.decode("utf-8-sig")  # editors of Windows begin a file with a byte order mark
-        return Reader(path, tomllib.loads(text), lines_of(text), error)
+        return Reader(path, tomllib.loads(text), status, lines_of(text), error)
     except UnicodeDecodeError as failed:
         is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         found = "UTF-16" if is_utf16 else f"byte {failed.start}"
@@ -118,6 +123,8 @@ class Reader:
 
     path: Path
     content: dict[str, object]
+    status: os.stat_result
+    """Of the file that was read."""
     lines: dict[str, int] = field(default_factory=dict)
     error: type[TomlError] = TomlError
     problems: list[Problem] = field(default_factory=list)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +40,10 @@ class BadCertificate(Exception):
         self.right = right
 
 
+Place = Callable[[Path], Path]
+"""Where a file is read that is named so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """PEM files: our certificate, its key, and the CA that signed ours and the peer's."""
@@ -47,6 +51,7 @@ class Files:
     certificate: Path
     key: Path
     ca: Path
+    at: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,13 @@ def node_uri(group: str, node: str) -> str:
     return f"srmd://{quote(group, safe='')}/{quote(node, safe='')}"
 
 
-def read(certificate: Path, key: Path, ca: Path) -> Contexts:
-    """The files as they are now.  Raises BadCertificate.
+def read(certificate: Path, key: Path, ca: Path, *, at: Place = Path) -> Contexts:
+    """The files as they are now.  Raises BadCertificate, which names them as they are named here.
 
     A certificate that has expired can be read: whoever is shown it refuses it, and the heartbeats
     go on.
     """
-    files = Files(certificate, key, ca)
+    files = Files(certificate, key, ca, at)
     server, client = _context(ssl.PROTOCOL_TLS_SERVER, files), _peer_context(files)
     server.verify_mode = ssl.CERT_OPTIONAL  # administrators show none; routes of the peer ask
     server.num_tickets = 0  # nobody comes back past a check of today with a ticket of yesterday
@@ -126,14 +131,15 @@ def _context(protocol: int, files: Files) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     _can_be_read(files)
     try:
-        context.load_verify_locations(cafile=files.ca)
+        context.load_verify_locations(cafile=files.at(files.ca))
     except (ssl.SSLError, ValueError) as failed:
         right = "the certificate of the CA that signed both nodes, as PEM"
         raise BadCertificate("ca", f"{files.ca}: {_why(failed)}", right) from failed
     if not context.get_ca_certs():
         raise BadCertificate("ca", f"{files.ca}: holds no CA", "a certificate that may sign others")
     try:
-        context.load_cert_chain(files.certificate, files.key, password=_ask_nobody)
+        chain = files.at(files.certificate), files.at(files.key)
+        context.load_cert_chain(*chain, password=_ask_nobody)
     except (ssl.SSLError, ValueError) as failed:
         right = f"a PEM certificate, and in tls.key ({files.key}) its own key, not encrypted"
         raise BadCertificate(
@@ -146,7 +152,7 @@ def _can_be_read(files: Files) -> None:
     """OpenSSL does not say which file it could not open."""
     for place, path in (("certificate", files.certificate), ("key", files.key), ("ca", files.ca)):
         try:
-            with path.open("rb") as file:
+            with files.at(path).open("rb") as file:
                 file.read(1)
         except OSError as failed:
             raise BadCertificate(

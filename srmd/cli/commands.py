@@ -33,7 +33,8 @@ def run(options: Options) -> int:
     _end_on_sigterm()
     from srmd.daemon.main import run as run_node  # no command on a node needs asyncio
 
-    return run_node(Path(file))
+    refuse_empty("--copies", options.copies)
+    return run_node(Path(file), Path(options.copies) if options.copies else None)
 
 
 def _config_file(given: str | None, needed: str) -> str:
@@ -225,6 +226,29 @@ def config_check(options: Options) -> int:
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(table(("KEY", "VALUE IN EFFECT", "A CHANGE NEEDS"), found))
+    return Exit.OK
+
+
+def config_copy(options: Options) -> int:
+    from pathlib import Path
+
+    from srmd.config import ConfigError  # as in config_check
+    from srmd.config.copies import CopyError, Owner, copy
+
+    file = Path(
+        _config_file(options.config if options.file is None else options.file, "config copy: FILE")
+    )
+    refuse_empty("--to", options.to)
+    refuse_empty("--owner-of", options.owner_of)
+    try:
+        owner = Owner.of(Path(options.owner_of)) if options.owner_of else Owner.of_this_process()
+        warnings = copy(file, Path(options.to), owner, as_is=options.as_is)
+    except ConfigError as bad:
+        raise Failure(Exit.CONFIG_BAD, str(bad)) from bad
+    except CopyError as error:
+        raise Failure(Exit.FAILED, str(error)) from error
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     return Exit.OK
 
 

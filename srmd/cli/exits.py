@@ -104,6 +104,11 @@ COMMANDS: dict[str, Meanings] = {
     "srmd states": _of(*_LOCAL),
     "srmd explain": _NODE,
     "srmd config": _of(*_LOCAL, CONFIG_BAD="the configuration cannot be used"),
+    "srmd config copy": _of(
+        *_LOCAL,
+        CONFIG_BAD="the configuration cannot be used; the copies that are in place stay",
+        FAILED="the copies cannot be made; the message says why",
+    ),
     "srmd init": _of(
         *_LOCAL,
         FAILED="the files cannot be made here; the message says why",

@@ -224,6 +224,11 @@ def _run(run: Parser) -> None:
         metavar="FILE",
         help="the node's TOML file (the environment's SRMD_CONFIG)",
     )
+    run.add_argument(
+        "--copies",
+        metavar="DIR",
+        help="read the copies that `srmd config copy` made there, not the files themselves",
+    )
     run.epilog = (
         "signals:\n"
         "  SIGTERM, SIGINT, SIGQUIT  stop; the peer is not told, as when the service restarts\n"
@@ -402,6 +407,23 @@ def _config(words: Words) -> None:
     check.add_argument("file", metavar="FILE", nargs="?", help="(the environment's SRMD_CONFIG)")
     _add_json(check)
     _does(check, "commands", "config_check")
+    copying = words.add_parser("copy", help="copy a file and all that it names, for a service")
+    copying.description = (
+        "Copies the file, and every file that it names, into a folder from which `srmd run --copies"
+        " DIR` reads them: a privileged step of a service, whose user cannot read the files"
+        " themselves.  All copies are put in place at once, and only if they can be used."
+    )
+    copying.add_argument("file", metavar="FILE", nargs="?", help="(the environment's SRMD_CONFIG)")
+    copying.add_argument("--to", metavar="DIR", required=True, help="a folder for the copies alone")
+    copying.add_argument(
+        "--owner-of", metavar="PATH", help="the copies are for the user who owns this (yourself)"
+    )
+    copying.add_argument(
+        "--as-is",
+        action="store_true",
+        help="copy what there is, though it cannot be used: srmd run says then what is wrong",
+    )
+    _does(copying, "commands", "config_copy")
 
 
 def _init(init: Parser) -> None:

@@ -5,7 +5,8 @@
     loaded.warnings
 
 `values` has the sections and defaults, `reading` the keys and ranges, `relations` what must hold
-between keys, `secrets` where secrets come from, `machine` what paths name on this machine, `render`
+between keys, `secrets` where secrets come from, `files` which files are read and where, `copies`
+copies of them for a service, `machine` what paths name on this machine, `render`
 what `srmd config check` shows, and `taking` when a change takes effect.
 """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from srmd import strict_toml
+from srmd.config.files import Files, absolute, current
 from srmd.config.machine import judge_machine
 from srmd.config.relations import relate
 from srmd.config.secrets import Secrets, judge_mode
@@ -46,6 +47,8 @@ SERVICES_MAX = 32
 COMMAND_PARTS_MAX = 64
 PROTOCOL_VERSION_MAX = 255
 """It is one byte of a heartbeat."""
+SWAPS_MAX = 5
+"""So often other copies may take the place of those that are being read; ours."""
 KEYS_MAX = 2
 """The active key, and the old or the next one during a rotation."""
 
@@ -82,17 +85,41 @@ def load(
     env: Mapping[str, str] | None = None,
     *,
     on_this_machine: bool = False,
+    copies: Path | None = None,
 ) -> Loaded:
     """Reads the file of a node.  Raises ConfigError with all problems at once.
 
     `env` answers `{env = "NAME"}`; None: the environment of this process.
     `on_this_machine`: folders, files, programs, interfaces and ports are looked for too.
+    `copies`: a folder whose set of copies (`srmd config copy`) is read in the place of the files.
     """
     file = Path(path)
+    env = os.environ if env is None else env
+    if copies is None:
+        return load_by(file, Files(file.parent), env, on_this_machine=on_this_machine)
+    for _ in range(SWAPS_MAX):
+        placed = current(copies)
+        if placed is None:
+            right = f"make it: srmd config copy {file} --to {copies}"
+            raise ConfigError(file, [Problem("", f"no copy of it is in {copies}", right)])
+        try:
+            files = Files(file.parent, placed)
+            return load_by(file, files, env, on_this_machine=on_this_machine)
+        except ConfigError:
+            if current(copies) == placed:
+                raise
+    right = "others take their place all the time; try again"
+    raise ConfigError(file, [Problem("", f"its copies in {copies}", right)])
+
+
+def load_by(
+    file: Path, files: Files, env: Mapping[str, str], *, on_this_machine: bool = False
+) -> Loaded:
+    """As `load`.  What the configuration names is noted in `files`, also when this raises."""
     folder = file.parent
-    reader = strict_toml.read(file, ConfigError)
+    reader = strict_toml.read(file, ConfigError, at=files.at(files.name("", file.name)))
     root = reader.root()
-    secrets = Secrets(folder, os.environ if env is None else env)
+    secrets = Secrets(files, env)
     config = Config(
         node=_node(root.table("node"), folder),
         group=_group(root.table("group")),
@@ -100,7 +127,7 @@ def load(
         heartbeat=_heartbeat(root.table("heartbeat")),
         control=_control(root.table("control"), secrets),
         auth=_auth(root.table("auth"), secrets),
-        tls=_tls(root.table("tls"), folder),
+        tls=_tls(root.table("tls"), files),
         services=_services(root.table("services")),
         users=_users(root.table("users")),
         limits=_limits(root.table("limits")),
@@ -131,7 +158,7 @@ def shipped() -> Path:
 def _node(table: Table, folder: Path) -> NodeConfig:
     section = NodeConfig(
         id=table.matching("id", None, NAME, right=NAME_RIGHT),
-        state_dir=_below(folder, table.text("state_dir", right="a folder for this node alone")),
+        state_dir=absolute(folder, table.text("state_dir", right="a folder for this node alone")),
         reboot_s=table.number("reboot_s", NodeConfig.reboot_s, low=0, high=DURATION_S_MAX),
     )
     table.close()
@@ -224,7 +251,7 @@ def _auth(table: Table, secrets: Secrets) -> AuthConfig:
     return AuthConfig(mode=mode, active=active, keys=keys)
 
 
-def _tls(table: Table, folder: Path) -> TlsConfig:
+def _tls(table: Table, files: Files) -> TlsConfig:
     texts = {key: table.text(key, "") for key in ("certificate", "key", "ca")}
     table.close()
     if not any(texts.values()):
@@ -233,14 +260,14 @@ def _tls(table: Table, folder: Path) -> TlsConfig:
         if not text and table.reader.fine(table.key(key)):
             right = "certificate, key and ca together, or none of them"
             table.reader.problem(table.key(key), MISSING, right)
-    paths = {key: _below(folder, text) if text else None for key, text in texts.items()}
+    paths = {key: files.name(table.key(key), text) if text else None for key, text in texts.items()}
     section = TlsConfig(**paths)
     if section.files is not None:
         from srmd import tls  # with its sockets, only where it is wanted
 
         try:
-            tls.read(*section.files)
-            judge_mode(table.reader, "tls.key", texts["key"], section.files[1].stat())
+            tls.read(*section.files, at=files.at)
+            judge_mode(table.reader, "tls.key", texts["key"], files.at(section.files[1]).stat())
         except tls.BadCertificate as bad:
             table.reader.problem(table.key(bad.place), bad.value, bad.right)
         except OSError as failed:
@@ -362,7 +389,7 @@ def _log(table: Table, folder: Path) -> LogConfig:
     default = LogConfig
     file = table.text("file", "")
     section = LogConfig(
-        file=_below(folder, file) if file else None,
+        file=absolute(folder, file) if file else None,
         level=table.choice("level", default.level),
         format=table.choice("format", default.format),
         journal_bytes=table.whole(
@@ -378,11 +405,6 @@ def _log(table: Table, folder: Path) -> LogConfig:
 
 
 # What a value can be.
-
-
-def _below(folder: Path, text: str) -> Path:
-    """Absolute and without "..", links kept as they are written."""
-    return Path(os.path.abspath(folder / text))  # noqa: PTH100 - resolve() would follow links
 
 
 def _timer(table: Table, key: str, default: float) -> float:

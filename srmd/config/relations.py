@@ -176,7 +176,7 @@ def _judge_secrets_in_the_file(reader: Reader) -> None:
         for name, value in table.items() if isinstance(table, dict) else ():
             secret = prefix == "auth.keys." or name in {"token", "old_token"}
             if secret and isinstance(value, str) and value:
-                judge_mode(reader, prefix + name, reader.path.name, reader.path.stat())
+                judge_mode(reader, prefix + name, reader.path.name, reader.status)
 
 
 def _relate_secrets(reader: Reader, config: Config) -> None:

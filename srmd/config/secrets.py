@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from srmd.config.files import Files
 from srmd.secret import HIDDEN, Secret, key_from_text
 from srmd.strict_toml import Reader, Table
 from srmd.wire.keys import MIN_SECRET_BYTES, is_key_id
@@ -22,9 +22,9 @@ SECRET_BYTES_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Reads secrets for the file in `folder`, noting problems in the table that asks."""
+    """Reads the secrets of a configuration, noting problems in the table that asks."""
 
-    folder: Path
+    files: Files
     env: Mapping[str, str]
     variables: set[str] = field(default_factory=set)
     """Those that were asked for."""
@@ -85,9 +85,9 @@ class Secrets:
         return text.strip()
 
     def _from_file(self, reader: Reader, name: str, where: str) -> str | None:
-        path = self.folder / where
+        path = self.files.name(name, where)
         try:
-            with path.open("rb") as file:
+            with self.files.at(path).open("rb") as file:
                 found = os.fstat(file.fileno())
                 raw = file.read(SECRET_BYTES_MAX + 1)
         except (OSError, ValueError) as failed:  # ValueError: a NUL in the path

@@ -22,7 +22,7 @@ from srmd.daemon.http import make_app, serve
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import load
+from srmd.daemon.own_secrets import Source, load
 from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
@@ -56,14 +56,16 @@ REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
 """Consequences of a signal, as its record tells them."""
 
 
-def run(config_path: Path) -> int:
+def run(config_path: Path, copies: Path | None = None) -> int:
     """Run a node until it is shut down or told to stop; returns the exit code.
 
-    What keeps a node from starting is said in one line on standard error.
+    `copies`: a folder with copies of the configuration, by `srmd config copy`, that are read in its
+    place.  What keeps a node from starting is said in one line on standard error.
     """
     last_words.enable()
+    source = Source(config_path, copies)
     try:
-        loaded = load(config_path)
+        loaded = load(source)
     except ConfigError as error:
         return _refuse(CONFIG_BAD, str(error))
     config = loaded.config
@@ -91,7 +93,7 @@ def run(config_path: Path) -> int:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
             with asyncio.Runner() as runner:  # before the coroutine: it may lack descriptors
-                return runner.run(_boots(config_path, config, log, last_resort, connections_max))
+                return runner.run(_boots(source, config, log, last_resort, connections_max))
         except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -161,7 +163,7 @@ class _Process:
 
 
 async def _boots(
-    config_path: Path,
+    source: Source,
     config: Config,
     log: Log,
     last_resort: threading.Timer,
@@ -174,7 +176,7 @@ async def _boots(
         kept_up("watchdog", lambda: process.notify.watch(process.lives), log.get()), name="watchdog"
     )
     try:
-        await _boot_after_boot(config_path, config, log, process)
+        await _boot_after_boot(source, config, log, process)
     finally:
         watching.cancel()
         process.notify.close()
@@ -183,22 +185,22 @@ async def _boots(
     return OK
 
 
-async def _boot_after_boot(config_path: Path, config: Config, log: Log, process: _Process) -> None:
+async def _boot_after_boot(source: Source, config: Config, log: Log, process: _Process) -> None:
     rebooted = False
-    while await _boot(config_path, config, log, process, rebooted=rebooted) is End.REBOOT:
+    while await _boot(source, config, log, process, rebooted=rebooted) is End.REBOOT:
         rebooted = True
         log.get().info("node.rebooting", reboot_s=config.node.reboot_s)
         process.notify.status(f"off for {config.node.reboot_s:g} s: the node reboots")
         await asyncio.wait({process.told}, timeout=config.node.reboot_s)
         if process.told.done():
             return
-        config = _reloaded(config_path, config, log)
+        config = _reloaded(source, config, log)
 
 
-def _reloaded(config_path: Path, config: Config, log: Log) -> Config:
+def _reloaded(source: Source, config: Config, log: Log) -> Config:
     """The configuration as it is read at a reboot; its folder stays the one that is locked."""
     try:
-        fresh = load(config_path).config
+        fresh = load(source).config
     except ConfigError as error:
         log.get().warning("config.warning", key="file", problem=str(error))
         return config
@@ -210,10 +212,10 @@ def _reloaded(config_path: Path, config: Config, log: Log) -> Config:
 
 
 async def _boot(
-    config_path: Path, config: Config, log: Log, process: _Process, *, rebooted: bool
+    source: Source, config: Config, log: Log, process: _Process, *, rebooted: bool
 ) -> End:
     memory = _memory(config, log)
-    node = ServerNode(config_path, config, memory, log, process.notify, rebooted=rebooted)
+    node = ServerNode(source, config, memory, log, process.notify, rebooted=rebooted)
     listen = config.control.listen
     app = make_app(
         node, on_error=lambda what, error: log.get().error("http.failed", what=what, error=error)

@@ -57,7 +57,7 @@ from srmd.daemon.facade import (
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import load
+from srmd.daemon.own_secrets import Source, load
 from srmd.daemon.peer import CallFailed
 from srmd.daemon.saving import Saving
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by
@@ -129,7 +129,7 @@ class ServerNode:
 
     def __init__(
         self,
-        config_path: Path,
+        source: Source,
         config: Config,
         memory: NodeMemory | None,
         log: Log,
@@ -140,7 +140,7 @@ class ServerNode:
         """Raises LogError when the journal cannot be opened, and BadCertificate."""
         self._notify = notify
         self.config = config
-        self._config_path = config_path
+        self._source = source
         self._log = log
         self.log = log.get()
         self.monitor = Monitor(self.log)
@@ -184,7 +184,7 @@ class ServerNode:
             ),
             self._service_changed,
         )
-        self.tls = Tls(config.tls.files, self.log)
+        self.tls = Tls(config.tls.files, self.log, source.at)
         self.srm: Srm | None = None
         self.srm_note = ""
         self._srm_task: asyncio.Task[None] | None = None
@@ -554,7 +554,7 @@ class ServerNode:
         Returns what was not taken, in words; empty when the file is as what runs.
         """
         try:
-            fresh = load(self._config_path)
+            fresh = load(self._source)
         except ConfigError as error:
             for problem in error.problems:
                 self.log.warning("config.warning", key=problem.key, problem=str(problem))

@@ -8,17 +8,32 @@ what was taken does too.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from srmd import config
 from srmd.config import Loaded
+from srmd.config.files import Files, current
 
 _taken: dict[str, str] = {}
 
 
-def load(path: Path) -> Loaded:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the configuration of a node is read, each time anew."""
+
+    path: Path
+    copies: Path | None = None
+    """A folder in which `srmd config copy` put copies of it; None: it is read in its own place."""
+
+    def at(self, path: Path) -> Path:
+        """Where a file that it names is read now."""
+        return Files(self.path.parent, current(self.copies)).at(path)
+
+
+def load(source: Source) -> Loaded:
     """Read the file of a node, and take the secrets that it names.  Raises ConfigError."""
-    loaded = config.load(path, {**_taken, **os.environ})
+    loaded = config.load(source.path, {**_taken, **os.environ}, copies=source.copies)
     for name in loaded.secret_variables:
         if name in os.environ:
             _taken[name] = os.environ.pop(name)

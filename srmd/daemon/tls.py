@@ -27,10 +27,11 @@ Files = tuple[Path, Path, Path]
 class Tls:
     """Of one boot of a node; without files it is off, and every answer is None."""
 
-    def __init__(self, files: Files | None, log: Any) -> None:
+    def __init__(self, files: Files | None, log: Any, at: tls.Place = Path) -> None:
         """Raises BadCertificate."""
         self._log = log
-        self._contexts: Contexts | None = tls.read(*files) if files is not None else None
+        self._at = at
+        self._contexts: Contexts | None = tls.read(*files, at=at) if files is not None else None
         self.peer: Certificate | None = None
         """What the peer showed last when we called it."""
         self.refused_count = 0
@@ -41,7 +42,7 @@ class Tls:
         if files is None or self._contexts is None:
             return
         try:
-            self._contexts = tls.read(*files)
+            self._contexts = tls.read(*files, at=self._at)
         except BadCertificate as bad:
             self._log.warning("config.warning", key=f"tls.{bad.place}", problem=str(bad))
             return

@@ -17,6 +17,7 @@ from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
 from srmd.daemon.notify import Notify
+from srmd.daemon.own_secrets import Source
 from srmd.daemon.peer import CallFailed, Peer
 from srmd.lab.real.files import do
 from srmd.lab.scenario.verbs import FileAction, Files
@@ -105,7 +106,7 @@ async def halves(
         config = config_of(name, tmp_path)
         logs.append(start_log(config.log, name))
         node = ServerNode(
-            tmp_path / "unused.toml", config, None, logs[-1], Notify(None), rebooted=False
+            Source(tmp_path / "unused.toml"), config, None, logs[-1], Notify(None), rebooted=False
         )
         node._last_machine = replace(node.machine, contact=Contact.HEARD)
         await node.database.start()

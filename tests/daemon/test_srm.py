@@ -28,6 +28,7 @@ from srmd.daemon.facade import Done, Refused, ServiceAction, SrmAction
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
+from srmd.daemon.own_secrets import Source
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
 from srmd.daemon.tls import Tls
@@ -312,7 +313,9 @@ def _noted(sent: list[State], heartbeat: Heartbeat) -> Heartbeat:
 async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
     config = config_of("a", tmp_path)
     log = start_log(config.log, "a")
-    made = ServerNode(tmp_path / "unused.toml", config, None, log, Notify(None), rebooted=False)
+    made = ServerNode(
+        Source(tmp_path / "unused.toml"), config, None, log, Notify(None), rebooted=False
+    )
     yield made
     with suppress(RuntimeError):  # the story has powered it off
         await made.power_off(End.STOPPED)
@@ -368,7 +371,7 @@ async def test_a_node_that_starts_is_initializing_from_its_first_answer_on(
     memory = replace(fresh, state=state, reason=reason, cause=reason, op=7, incarnation=3)
     log = start_log(config.log, "a")
     path = tmp_path / "unused.toml"
-    node = ServerNode(path, config, memory, log, Notify(None), rebooted=True)
+    node = ServerNode(Source(path), config, memory, log, Notify(None), rebooted=True)
     disk = SlowDisk(node, monkeypatch)
 
     def seen() -> tuple[str, str, int, str]:
