@@ -21,6 +21,8 @@ LONG_CALL_TIMEOUT_S = 60.0
 """The same for calls that are answered only when the work is done: changing many users; ours."""
 SERVICE_TIMEOUT_S = 180.0
 """The same for services, which may be slow to stop and to start; ours."""
+OUT_OF_TIME = (9, 10)
+"""OpenSSL's verdicts on a certificate that does not hold yet, or no more."""
 ANSWER_BYTES_MAX = 16_000_000
 """A page of users is far below; more is not from srmd."""
 PAGE_USERS = 1000
@@ -45,6 +47,10 @@ class Unreachable(ClientError):
         self.url = url
         self.why = why
         super().__init__(f"{url} does not answer as a node of srmd: {why}")
+
+
+class NotBelieved(Unreachable):
+    """The certificate of what answers is not believed; asking again does not change that."""
 
 
 class WrongNode(Unreachable):
@@ -134,6 +140,10 @@ class Client:
 
     def power(self, action: str) -> Json:
         return self.call("POST", f"/api/v1/node/{action}", {})
+
+    def reload(self) -> Json:
+        """Have the node read its configuration again."""
+        return self.call("POST", "/api/v1/config/reload", {}, LONG_CALL_TIMEOUT_S)
 
     def set_fault(self, fault: str, active: bool) -> Json:
         path = f"/api/v1/faults/{fault}"
@@ -259,7 +269,8 @@ class Client:
             why = f"it does not speak HTTP as srmd does ({type(failed).__name__})"
             raise Unreachable(self.url, why) from failed
         except OSError as failed:
-            raise Unreachable(self.url, _why(failed)) from failed
+            kind = NotBelieved if hasattr(failed, "verify_message") else Unreachable
+            raise kind(self.url, _why(failed)) from failed
         finally:
             connection.close()
         if len(raw) > ANSWER_BYTES_MAX:
@@ -308,6 +319,11 @@ def _parts(url: str) -> tuple[str, str, int]:
 def _why(failed: OSError) -> str:
     # A certificate that is not believed has its reason here; ssl is not imported to ask its type.
     if verdict := getattr(failed, "verify_message", None):
+        if getattr(failed, "verify_code", None) in OUT_OF_TIME:
+            return (
+                f"its {verdict}; put a new one in its place, and send srmd run a SIGHUP on its "
+                "machine (systemctl reload srmd.service): that needs no certificate"
+            )
         return f"its certificate is not believed ({verdict}); name its CA by --ca"
     if getattr(failed, "library", None) == "SSL":
         return "what answers there does not speak TLS; a node without [tls] is http://"

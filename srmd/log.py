@@ -23,7 +23,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from srmd.config import LogConfig, LogFormat
+from srmd.config import LogConfig, LogFormat, LogLevel
 from srmd.descriptors import is_exhausted
 from srmd.journald import SOCKET as JOURNALD
 from srmd.journald import JournalSocket, is_journal
@@ -75,6 +75,16 @@ EVENTS: dict[str, EventInfo] = {
     "command.refused": EventInfo(
         "A command does not fit the state of the pair; nothing was changed.",
         "The record names the state that is needed.",
+    ),
+    "config.kept": EventInfo(
+        "The configuration was read again and cannot be used, so nothing of it was taken.",
+        "Repair what the record names, then run srmd config reload.",
+        "warning",
+    ),
+    "config.reloaded": EventInfo(
+        "The configuration was read again: taken has the keys that changed, refused what is kept"
+        " as it was and why, needs what a further command takes.",
+        "If something was refused, do what the record says, and reload again.",
     ),
     "config.warning": EventInfo(
         "A setting can be used but is unwise.",
@@ -261,7 +271,8 @@ EVENTS: dict[str, EventInfo] = {
     ),
     "tls.expires": EventInfo(
         "A certificate of the pair ends soon, or has ended; then control calls fail.",
-        "Put new files in the place of the old ones and restart SRM, one node after the other.",
+        "Put new files in the place of the old ones and reload (srmd config reload, or SIGHUP,"
+        " which needs no certificate), one node after the other.",
         "warning",
     ),
     "tls.refused": EventInfo(
@@ -315,9 +326,16 @@ class LogError(Exception):
 class Log:
     """A running log.  Several may run in one process, each for its node."""
 
-    def __init__(self, logger: FilteringBoundLogger, writer: LineWriter) -> None:
+    def __init__(
+        self, logger: FilteringBoundLogger, writer: LineWriter, threshold: _Threshold
+    ) -> None:
         self._logger = logger
         self._writer = writer
+        self._threshold = threshold
+
+    def set_level(self, level: LogLevel) -> None:
+        """Leave out records below this level from now on, also of loggers that were given out."""
+        self._threshold.level = level
 
     def get(self) -> FilteringBoundLogger:
         """A logger with the node bound to it."""
@@ -371,10 +389,11 @@ def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
         return render(_stamp(None, "", record))
 
     writer = LineWriter(outlet, capacity=LOG_QUEUE_RECORDS, name="log", lost=lost)
-    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[config.level.value]
+    threshold = _Threshold(config.level)
     logger = structlog.wrap_logger(
         _Lines(writer),
         processors=[
+            threshold,
             structlog.processors.add_log_level,
             _check_event,
             _stamp,
@@ -382,10 +401,10 @@ def start(config: LogConfig, node: str, *, fd: int = STDOUT_FD) -> Log:
             hide_secrets,
             lambda _logger, _method, record: render(record),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS["debug"]),
         context_class=dict,
     )
-    return Log(cast("FilteringBoundLogger", logger.bind(node=node)), writer)
+    return Log(cast("FilteringBoundLogger", logger.bind(node=node)), writer, threshold)
 
 
 class Journal:
@@ -603,6 +622,23 @@ def _opened_journald() -> JournalSocket:
         raise LogError(
             f"log.format: journald: {JOURNALD}: {failed.strerror}; {way_out}"
         ) from failed
+
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+
+class _Threshold:
+    """The first to see a record: drops it below a level, which may change while the log runs."""
+
+    def __init__(self, level: LogLevel) -> None:
+        self.level = level
+
+    def __call__(self, _logger: object, method: str, record: Record) -> Record:
+        if LEVELS[method] >= LEVELS[self.level.value]:
+            return record
+        import structlog  # as in start
+
+        raise structlog.DropEvent
 
 
 class _Lines:

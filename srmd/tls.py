@@ -13,10 +13,12 @@ Standard library only; certificates are made elsewhere (`srmd init --tls`).
 
 from __future__ import annotations
 
+import hashlib
 import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -26,6 +28,8 @@ EXPIRY_WARNINGS_DAYS = (30, 7, 1, 0)
 DAY_S = 86_400
 HANDSHAKE_STEPS_MAX = 16
 """A handshake of TLS 1.3 in memory takes three."""
+FILE_BYTES_MAX = 1_000_000
+"""Bound of a file of PEM; ours."""
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
@@ -64,6 +68,16 @@ class Certificate:
     """The second of the wall clock at which it ends; only shown and warned of by us."""
     hosts: tuple[str, ...] = ()
     """Its names of hosts, in lower case."""
+    not_before_s: int = 0
+    """The second of the wall clock at which it begins."""
+
+    def untimely(self, now_s: float) -> str:
+        """Why its time has not come or is over, by the wall clock; empty while it holds."""
+        if now_s >= self.not_after_s:
+            return f"has expired ({moment(self.not_after_s)})"
+        if now_s < self.not_before_s:
+            return f"is not valid yet ({moment(self.not_before_s)})"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,8 @@ class Contexts:
     certificate: Certificate
     ca_not_after_s: int
     """The CA that ends first."""
+    digests: Mapping[str, str]
+    """SHA-256 of each file that was read, by its key in [tls]."""
 
 
 def node_uri(group: str, node: str) -> str:
@@ -89,12 +105,16 @@ def read(certificate: Path, key: Path, ca: Path, *, at: Place = Path) -> Context
     go on.
     """
     files = Files(certificate, key, ca, at)
+    digests = _digests(files)
     server, client = _context(ssl.PROTOCOL_TLS_SERVER, files), _peer_context(files)
     server.verify_mode = ssl.CERT_OPTIONAL  # administrators show none; routes of the peer ask
     server.num_tickets = 0  # nobody comes back past a check of today with a ticket of yesterday
     own = _own(files)
     ends = [ssl.cert_time_to_seconds(str(ca["notAfter"])) for ca in client.get_ca_certs()]
-    return Contexts(server, client, own, min(ends))
+    if _digests(files) != digests:  # OpenSSL takes names, so a file may be replaced meanwhile
+        right = "it changed while it was read; read it again when all files are in place"
+        raise BadCertificate("certificate", str(certificate), right)
+    return Contexts(server, client, own, min(ends), digests)
 
 
 def certificate_of(shown: Mapping[str, Any]) -> Certificate:
@@ -102,8 +122,18 @@ def certificate_of(shown: Mapping[str, Any]) -> Certificate:
     others = shown.get("subjectAltName", ())
     names = tuple(str(text) for kind, text in others if kind == "URI")
     hosts = tuple(str(text).lower() for kind, text in others if kind == "DNS")
-    ends = shown.get("notAfter")
-    return Certificate(names, ssl.cert_time_to_seconds(ends) if ends else 0, hosts)
+    begins, ends = (shown.get(key) for key in ("notBefore", "notAfter"))
+    return Certificate(
+        names,
+        ssl.cert_time_to_seconds(ends) if ends else 0,
+        hosts,
+        ssl.cert_time_to_seconds(begins) if begins else 0,
+    )
+
+
+def moment(at_s: int) -> str:
+    """A second of the wall clock, as people read it."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
 
 
 def days_left(not_after_s: int, now_s: float) -> float:
@@ -129,7 +159,6 @@ def _peer_context(files: Files) -> ssl.SSLContext:
 def _context(protocol: int, files: Files) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    _can_be_read(files)
     try:
         context.load_verify_locations(cafile=files.at(files.ca))
     except (ssl.SSLError, ValueError) as failed:
@@ -148,16 +177,21 @@ def _context(protocol: int, files: Files) -> ssl.SSLContext:
     return context
 
 
-def _can_be_read(files: Files) -> None:
-    """OpenSSL does not say which file it could not open."""
+def _digests(files: Files) -> dict[str, str]:
+    """Of the content of each file.  OpenSSL does not say which one it could not open."""
+    found = {}
     for place, path in (("certificate", files.certificate), ("key", files.key), ("ca", files.ca)):
         try:
             with files.at(path).open("rb") as file:
-                file.read(1)
+                content = file.read(FILE_BYTES_MAX + 1)
         except OSError as failed:
             raise BadCertificate(
                 place, f"{path}: {failed.strerror}", "name a file that can be read"
             ) from failed
+        if len(content) > FILE_BYTES_MAX:
+            raise BadCertificate(place, str(path), f"a PEM file of at most {FILE_BYTES_MAX} bytes")
+        found[place] = hashlib.sha256(content).hexdigest()
+    return found
 
 
 def _ask_nobody() -> NoReturn:

@@ -13,6 +13,7 @@ from srmd.client import (
     Client,
     ClientError,
     NoAnswer,
+    NotBelieved,
     Rejected,
     Unauthorized,
     Unreachable,
@@ -39,6 +40,8 @@ def asks_node(command: Callable[[Options, Client], int]) -> Command:
                 f"that was meant; --api {client.url} asks whatever node is there"
             )
             raise Failure(Exit.UNREACHABLE, f"{other}\n  {way_out}") from other
+        except NotBelieved as false:
+            raise Failure(Exit.UNREACHABLE, str(false)) from false
         except Unreachable as gone:
             way_out = "start it (srmd run --config FILE), or name another by --api or --config"
             raise Failure(Exit.UNREACHABLE, f"{gone}\n  {way_out}") from gone
@@ -79,7 +82,7 @@ def _token_refused(client: Client) -> str:
     return (
         f"{client.url} does not take the token of {client.token_source or 'this command'}\n"
         f"  give {right} by --config FILE, --token-file FILE or SRMD_TOKEN; "
-        "a token that was changed counts from the next start or `srmd srm restart` on"
+        "a token that was changed counts from the next reload on (srmd config reload, SIGHUP)"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import Any
 
@@ -211,7 +212,7 @@ def config_check(options: Options) -> int:
         options.config if options.file is None else options.file, "config check: FILE"
     )
     try:
-        loaded = load(file, on_this_machine=True)
+        loaded = load(file, on_this_machine=True, now_s=time.time())
     except ConfigError as bad:
         if options.json:
             print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))
@@ -249,6 +250,18 @@ def config_copy(options: Options) -> int:
         raise Failure(Exit.FAILED, str(error)) from error
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    return Exit.OK
+
+
+@asks_node
+def config_reload(_options: Options, client: Client) -> int:
+    answer = client.reload()
+    taken = ", ".join(answer["taken"])
+    print(f"taken: {taken}" if taken else "nothing has changed that a reload takes")
+    for each in answer["needs"]:
+        print(f"not used yet: {each['key']} needs {each['command']}")
+    if answer["refused"]:
+        raise Failure(Exit.FAILED, "not taken:\n  " + "\n  ".join(answer["refused"]))
     return Exit.OK
 
 

@@ -109,6 +109,8 @@ COMMANDS: dict[str, Meanings] = {
         CONFIG_BAD="the configuration cannot be used; the copies that are in place stay",
         FAILED="the copies cannot be made; the message says why",
     ),
+    "srmd config reload": _NODE
+    | _of(FAILED="something of the files was refused; the rest is used"),
     "srmd init": _of(
         *_LOCAL,
         FAILED="the files cannot be made here; the message says why",

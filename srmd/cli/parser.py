@@ -233,7 +233,8 @@ def _run(run: Parser) -> None:
         "signals:\n"
         "  SIGTERM, SIGINT, SIGQUIT  stop; the peer is not told, as when the service restarts\n"
         "  SIGPWR   the machine goes down; the peer is told, and takes over at once\n"
-        "  SIGHUP   stop, where the node has a terminal; without one, and under nohup, log and\n"
+        "  SIGHUP   stop, where the node has a terminal; without one, and under nohup, the\n"
+        "           configuration is read again (as by `srmd config reload`), and log and\n"
         "           journal go on in new files when they were moved\n"
         "  others   ignored; the log has a record of the first of each"
     )
@@ -358,7 +359,8 @@ def _users(words: Words) -> None:
 
 def _srm(words: Words) -> None:
     for word in ("stop", "start", "restart"):
-        action = _command(words, word, f"{word} SRM; services and sessions stay")
+        again = "" if word == "stop" else "; the configuration is read again"
+        action = _command(words, word, f"{word} SRM; services and sessions stay{again}")
         if word != "stop":
             _add_wait(action)
         _does(action, "operations", "srm", action=word)
@@ -366,7 +368,8 @@ def _srm(words: Words) -> None:
 
 def _node(words: Words) -> None:
     for word in ("shutdown", "reboot"):
-        action = _command(words, word, f"{word} the node; its peer is told first")
+        again = "; it reads its configuration again" if word == "reboot" else ""
+        action = _command(words, word, f"{word} the node; its peer is told first{again}")
         _does(action, "commands", "power", action=word)
 
 
@@ -424,6 +427,14 @@ def _config(words: Words) -> None:
         help="copy what there is, though it cannot be used: srmd run says then what is wrong",
     )
     _does(copying, "commands", "config_copy")
+    reload = _command(words, "reload", "have the node read its files again, without a restart")
+    reload.description = (
+        "The node reads its configuration and all files that it names again, and takes keys,"
+        " tokens, certificates, allowed hosts and the log's level.  SRM runs on: heartbeats, roles"
+        " and users are not touched.  What needs more is named.  SIGHUP does the same, and needs"
+        " neither token nor certificate."
+    )
+    _does(reload, "commands", "config_reload")
 
 
 def _init(init: Parser) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from srmd.cli.exits import Exit, Failure
-from srmd.client import Client, Unreachable
+from srmd.client import Client, NotBelieved, Unreachable
 from srmd.core.states import PASSING, State
 from srmd.shown import Shown, pair_of
 
@@ -68,6 +68,8 @@ class Wait:
                 if ended(status, mine, peer):
                     return status
                 self._judge(mine, peer)
+            except NotBelieved:
+                raise  # that does not pass
             except Unreachable as unreachable:
                 gone = unreachable
                 self._tell(f"  {unreachable.url} does not answer; still asking")

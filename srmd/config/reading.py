@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from srmd import strict_toml
@@ -33,8 +34,11 @@ from srmd.config.values import (
 )
 from srmd.core.services import DATABASE_SERVICE, SRM_SERVICE, as_cisco_writes
 from srmd.relogin import LOWER_LIMIT_S, UPPER_LIMIT_S, ReLogin
-from srmd.strict_toml import MISSING, Problem, Table, TomlError
+from srmd.strict_toml import MISSING, Problem, Reader, Table, TomlError
 from srmd.wire.keys import AuthMode
+
+if TYPE_CHECKING:
+    from srmd.tls import Contexts
 
 DURATION_S_MAX = 86_400.0
 """No duration of a pair is longer than a day; ours."""
@@ -78,6 +82,8 @@ class Loaded:
     warnings: tuple[Problem, ...]
     secret_variables: frozenset[str]
     """Of the environment, that hold secrets."""
+    contexts: Contexts | None = None
+    """What the files of [tls] held when they were read; None without [tls]."""
 
 
 def load(
@@ -86,17 +92,19 @@ def load(
     *,
     on_this_machine: bool = False,
     copies: Path | None = None,
+    now_s: float | None = None,
 ) -> Loaded:
     """Reads the file of a node.  Raises ConfigError with all problems at once.
 
     `env` answers `{env = "NAME"}`; None: the environment of this process.
     `on_this_machine`: folders, files, programs, interfaces and ports are looked for too.
     `copies`: a folder whose set of copies (`srmd config copy`) is read in the place of the files.
+    `now_s`: the second of the wall clock by which a certificate is judged; None: it is not.
     """
     file = Path(path)
     env = os.environ if env is None else env
     if copies is None:
-        return load_by(file, Files(file.parent), env, on_this_machine=on_this_machine)
+        return load_by(file, Files(file.parent), env, on_this_machine=on_this_machine, now_s=now_s)
     for _ in range(SWAPS_MAX):
         placed = current(copies)
         if placed is None:
@@ -104,7 +112,7 @@ def load(
             raise ConfigError(file, [Problem("", f"no copy of it is in {copies}", right)])
         try:
             files = Files(file.parent, placed)
-            return load_by(file, files, env, on_this_machine=on_this_machine)
+            return load_by(file, files, env, on_this_machine=on_this_machine, now_s=now_s)
         except ConfigError:
             if current(copies) == placed:
                 raise
@@ -113,13 +121,19 @@ def load(
 
 
 def load_by(
-    file: Path, files: Files, env: Mapping[str, str], *, on_this_machine: bool = False
+    file: Path,
+    files: Files,
+    env: Mapping[str, str],
+    *,
+    on_this_machine: bool = False,
+    now_s: float | None = None,
 ) -> Loaded:
     """As `load`.  What the configuration names is noted in `files`, also when this raises."""
     folder = file.parent
     reader = strict_toml.read(file, ConfigError, at=files.at(files.name("", file.name)))
     root = reader.root()
     secrets = Secrets(files, env)
+    encryption, contexts = _tls(root.table("tls"), files)
     config = Config(
         node=_node(root.table("node"), folder),
         group=_group(root.table("group")),
@@ -127,7 +141,7 @@ def load_by(
         heartbeat=_heartbeat(root.table("heartbeat")),
         control=_control(root.table("control"), secrets),
         auth=_auth(root.table("auth"), secrets),
-        tls=_tls(root.table("tls"), files),
+        tls=encryption,
         services=_services(root.table("services")),
         users=_users(root.table("users")),
         limits=_limits(root.table("limits")),
@@ -136,10 +150,13 @@ def load_by(
     )
     root.close()
     relate(reader, config)
+    if contexts is not None:
+        _judge_certificate(reader, config, contexts, now_s)
     if on_this_machine:
         judge_machine(reader, config)
     reader.verdict()
-    return Loaded(config, tuple(reader.warnings), frozenset(secrets.variables))
+    warnings = tuple(reader.warnings)
+    return Loaded(config, warnings, frozenset(secrets.variables), contexts)
 
 
 def shipped() -> Path:
@@ -251,28 +268,47 @@ def _auth(table: Table, secrets: Secrets) -> AuthConfig:
     return AuthConfig(mode=mode, active=active, keys=keys)
 
 
-def _tls(table: Table, files: Files) -> TlsConfig:
+def _tls(table: Table, files: Files) -> tuple[TlsConfig, Contexts | None]:
     texts = {key: table.text(key, "") for key in ("certificate", "key", "ca")}
     table.close()
     if not any(texts.values()):
-        return TlsConfig()
+        return TlsConfig(), None
     for key, text in texts.items():
         if not text and table.reader.fine(table.key(key)):
             right = "certificate, key and ca together, or none of them"
             table.reader.problem(table.key(key), MISSING, right)
     paths = {key: files.name(table.key(key), text) if text else None for key, text in texts.items()}
-    section = TlsConfig(**paths)
+    section, contexts = TlsConfig(**paths), None
     if section.files is not None:
         from srmd import tls  # with its sockets, only where it is wanted
 
         try:
-            tls.read(*section.files, at=files.at)
+            contexts = tls.read(*section.files, at=files.at)
             judge_mode(table.reader, "tls.key", texts["key"], files.at(section.files[1]).stat())
         except tls.BadCertificate as bad:
             table.reader.problem(table.key(bad.place), bad.value, bad.right)
         except OSError as failed:
             table.problem("key", texts["key"], f"a file that can be read ({failed.strerror})")
-    return section
+    return section, contexts
+
+
+def _judge_certificate(
+    reader: Reader, config: Config, contexts: Contexts, now_s: float | None
+) -> None:
+    """The certificate is that of this node.  That it has ended is a warning: the clock may be
+    wrong, and heartbeats need no certificate."""
+    from srmd.tls import node_uri  # see above
+
+    key, file = "tls.certificate", str(config.tls.certificate)
+    needed = node_uri(config.group.name, config.node.id)
+    names = contexts.certificate.names
+    if needed not in names and reader.fine("group.name", "node.id"):
+        there = ", ".join(names) or "no node"
+        reader.problem(key, file, f"the certificate of {needed}; this one names {there}")
+    why = "" if now_s is None else contexts.certificate.untimely(now_s)
+    if why:
+        right = f"it {why}, so control calls and commands fail; put a new one in its place"
+        reader.warn(key, file, right)
 
 
 def _services(table: Table) -> ServicesConfig:

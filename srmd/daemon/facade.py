@@ -108,6 +108,13 @@ class Facade(Protocol):
 
     async def power(self, action: PowerAction) -> Outcome: ...
 
+    async def reload(self, by: str) -> Outcome:
+        """Read the configuration again; `by` is who asked, for the record.
+
+        result: {"taken": [key], "refused": [sentence], "needs": [{"key", "command"}]}.
+        """
+        ...
+
     async def users(self, after: str, limit: int, home: str | None, serving: str | None) -> Outcome:
         """A page of users.
 

@@ -99,6 +99,11 @@ class HeartbeatSocket:
         self._loop.add_reader(self._socket.fileno(), self.guarded, self._readable)
         self._alarm = Alarm(self._loop, partial(self.guarded, self._ring))
 
+    def take_keys(self, keyring: Keyring) -> None:
+        """Sign and check by these keys from the next datagram on, in the same mode as before."""
+        self.beats.take_keys(keyring)
+        self._keyring = keyring
+
     async def run(self) -> None:
         """Beat and listen until cancelled; then the socket is closed.
 

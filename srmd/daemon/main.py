@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import replace
+import time
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from srmd import descriptors, orphans
-from srmd.config import Config, ConfigError
-from srmd.config.taking import Needs, not_taken
+from srmd.config import Config, ConfigError, Loaded
+from srmd.config.taking import Needs
 from srmd.daemon import last_words
 from srmd.daemon.door import CONNECTIONS_MAX, DESCRIPTORS_RESERVED, room_for
 from srmd.daemon.guarded import children
@@ -23,6 +23,7 @@ from srmd.daemon.listening import CannotListen
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
 from srmd.daemon.own_secrets import Source, load
+from srmd.daemon.reloading import Load, judge, log_kept, log_reading, read
 from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
@@ -30,7 +31,7 @@ from srmd.signals import STOPS, WOULD_KILL, Handler, Signals, has_terminal, name
 from srmd.store import disk, nodestate
 from srmd.store.disk import DiskFault
 from srmd.store.nodestate import DamagedMemory, StateDirLocked
-from srmd.tls import BadCertificate
+from srmd.tls import Contexts
 from srmd.wire.codec import BELIEVED_MAX
 
 OK, CONFIG_BAD, PORT_BUSY, STATE_LOCKED, STATE_DAMAGED, DISK_REFUSES = 0, 10, 11, 12, 13, 14
@@ -50,9 +51,14 @@ DESCRIPTORS_WANTED = 1024
 """Descriptors that a node asks the system for; one with a dozen services needs about 100."""
 DESCRIPTORS_LOW = CONNECTIONS_MAX + DESCRIPTORS_RESERVED
 """With fewer it cannot take all the connections that it would."""
+BOOT_LOOK_S = 0.1
+"""Interval of the looks whether a node runs that can be told to reload."""
 REAP_LATER_S = 0.5
 """Pause before orphans are looked at again when a child of ours was just being started."""
-REOPENED, IGNORED = "files that were moved are opened anew", "ignored"
+RELOADED, IGNORED = (
+    "the configuration is read again, and files that were moved are opened anew",
+    "ignored",
+)
 """Consequences of a signal, as its record tells them."""
 
 
@@ -63,9 +69,9 @@ def run(config_path: Path, copies: Path | None = None) -> int:
     place.  What keeps a node from starting is said in one line on standard error.
     """
     last_words.enable()
-    source = Source(config_path, copies)
+    read_files = partial(load, Source(config_path, copies))
     try:
-        loaded = load(source)
+        loaded = read_files()
     except ConfigError as error:
         return _refuse(CONFIG_BAD, str(error))
     config = loaded.config
@@ -93,7 +99,7 @@ def run(config_path: Path, copies: Path | None = None) -> int:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
             with asyncio.Runner() as runner:  # before the coroutine: it may lack descriptors
-                return runner.run(_boots(source, config, log, last_resort, connections_max))
+                return runner.run(_boots(read_files, loaded, log, last_resort, connections_max))
         except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -102,8 +108,6 @@ def run(config_path: Path, copies: Path | None = None) -> int:
             return _disk_refuses(config, error)
         except LogError as error:
             return _refuse_log(error)
-        except BadCertificate as error:
-            return _refuse(CONFIG_BAD, str(error))
         finally:
             log.close()
             if not any(_hangs(thread) for thread in threading.enumerate()):
@@ -122,12 +126,13 @@ class _Process:
         """The node that runs; None between two boots."""
         self._log = log.get()
         self._ignored: set[int] = set()
+        self._reload_due = asyncio.Event()
 
     def signals(self) -> Signals:
         """Every signal that would end a process without a record does what is said here."""
         ends = {**ENDS, signal.SIGHUP: End.STOPPED} if has_terminal() else ENDS
         handlers: dict[int, Handler] = dict.fromkeys(WOULD_KILL, self._ignore)
-        handlers[signal.SIGHUP] = self._reopen
+        handlers[signal.SIGHUP] = self._reload
         handlers |= {number: partial(self._end, end) for number, end in ends.items()}
         if orphans.is_theirs():
             handlers[signal.SIGCHLD] = self._reap
@@ -145,9 +150,20 @@ class _Process:
             self._note(number, end.value)
             self.told.set_result(end)
 
-    def _reopen(self, number: int) -> None:
+    def _reload(self, number: int) -> None:
         """Moved files are opened anew by the next line, and this record is it."""
-        self._note(number, REOPENED)
+        self._note(number, RELOADED)
+        self._reload_due.set()
+
+    async def reload_when_told(self) -> None:
+        """Reload once for all signals that arrived meanwhile, until cancelled."""
+        while True:
+            await self._reload_due.wait()
+            if self.node is None:  # it has read the files, or will; which of both is not known
+                await asyncio.sleep(BOOT_LOOK_S)
+                continue
+            self._reload_due.clear()
+            await self.node.reload("SIGHUP")
 
     def _ignore(self, number: int) -> None:
         if number not in self._ignored:
@@ -163,8 +179,8 @@ class _Process:
 
 
 async def _boots(
-    source: Source,
-    config: Config,
+    read_files: Load,
+    loaded: Loaded,
     log: Log,
     last_resort: threading.Timer,
     connections_max: int,
@@ -172,50 +188,65 @@ async def _boots(
     """One boot of the node after another, until one ends otherwise than in a reboot."""
     process = _Process(Notify.from_env(), log, connections_max)
     signals = process.signals()
-    watching = asyncio.create_task(
-        kept_up("watchdog", lambda: process.notify.watch(process.lives), log.get()), name="watchdog"
-    )
+    watching = [
+        asyncio.create_task(kept_up(name, work, log.get()), name=name)
+        for name, work in (
+            ("watchdog", lambda: process.notify.watch(process.lives)),
+            ("reload", process.reload_when_told),
+        )
+    ]
     try:
-        await _boot_after_boot(source, config, log, process)
+        await _boot_after_boot(read_files, loaded, log, process)
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         process.notify.close()
         signals.close()
     last_resort.start()
     return OK
 
 
-async def _boot_after_boot(source: Source, config: Config, log: Log, process: _Process) -> None:
-    rebooted = False
-    while await _boot(source, config, log, process, rebooted=rebooted) is End.REBOOT:
-        rebooted = True
+async def _boot_after_boot(read_files: Load, loaded: Loaded, log: Log, process: _Process) -> None:
+    config, contexts, rebooted = loaded.config, loaded.contexts, False
+    while True:
+        memory = _memory(config, log)
+        node = ServerNode(
+            read_files,
+            config,
+            memory,
+            log,
+            process.notify,
+            contexts=contexts,
+            rebooted=rebooted,
+        )
+        if await _boot(node, log, process) is not End.REBOOT:
+            return
+        config, contexts, rebooted = node.config, node.tls.contexts, True
         log.get().info("node.rebooting", reboot_s=config.node.reboot_s)
         process.notify.status(f"off for {config.node.reboot_s:g} s: the node reboots")
         await asyncio.wait({process.told}, timeout=config.node.reboot_s)
         if process.told.done():
             return
-        config = _reloaded(source, config, log)
+        config, contexts = await _read_again(read_files, config, contexts, log)
 
 
-def _reloaded(source: Source, config: Config, log: Log) -> Config:
-    """The configuration as it is read at a reboot; its folder stays the one that is locked."""
+async def _read_again(
+    read_files: Load, config: Config, contexts: Contexts | None, log: Log
+) -> tuple[Config, Contexts | None]:
+    """The configuration and certificates with which the node boots again."""
     try:
-        fresh = load(source).config
+        fresh = await read(read_files)
     except ConfigError as error:
-        log.get().warning("config.warning", key="file", problem=str(error))
-        return config
-    for key, needed in not_taken(config, fresh):
-        if needed is Needs.PROCESS and key != "node.id":  # a foreign id is told by its memory
-            text = f"the change of {key} needs {needed.value}"
-            log.get().warning("config.warning", key=key, problem=text)
-    return replace(fresh, node=replace(fresh.node, state_dir=config.node.state_dir))
+        log_kept(log.get(), "node reboot", error)
+        return config, contexts
+    reading = judge(fresh, config, contexts, Needs.NODE, now_s=time.time())
+    log.set_level(reading.taken.config.log.level)
+    log_reading(log.get(), "node reboot", reading)
+    return reading.taken.config, reading.contexts
 
 
-async def _boot(
-    source: Source, config: Config, log: Log, process: _Process, *, rebooted: bool
-) -> End:
-    memory = _memory(config, log)
-    node = ServerNode(source, config, memory, log, process.notify, rebooted=rebooted)
+async def _boot(node: ServerNode, log: Log, process: _Process) -> End:
+    config = node.config
     listen = config.control.listen
     app = make_app(
         node, on_error=lambda what, error: log.get().error("http.failed", what=what, error=error)

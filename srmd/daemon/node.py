@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from srmd.config import Config, ConfigError, ControlConfig
-from srmd.config.taking import in_words, not_taken
+from srmd.config import Config, ConfigError
+from srmd.config.taking import Needs
 from srmd.core import handbook
 from srmd.core.events import (
     Event,
@@ -57,8 +57,16 @@ from srmd.daemon.facade import (
 from srmd.daemon.listening import CannotListen
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import Source, load
 from srmd.daemon.peer import CallFailed
+from srmd.daemon.reloading import (
+    Load,
+    Reading,
+    judge,
+    keys_refused,
+    log_kept,
+    log_reading,
+    read,
+)
 from srmd.daemon.saving import Saving
 from srmd.daemon.srm import SAVE_LIMIT_S, Srm, served_by
 from srmd.daemon.supervisor import (
@@ -104,6 +112,7 @@ from srmd.store.database import (
     UserDatabaseError,
 )
 from srmd.store.nodestate import NodeMemory
+from srmd.tls import Contexts
 from srmd.wire import control as messages
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.rejected import Rejected, Trigger
@@ -129,18 +138,22 @@ class ServerNode:
 
     def __init__(
         self,
-        source: Source,
+        load: Load,
         config: Config,
         memory: NodeMemory | None,
         log: Log,
         notify: Notify,
         *,
+        contexts: Contexts | None = None,
         rebooted: bool,
     ) -> None:
-        """Raises LogError when the journal cannot be opened, and BadCertificate."""
+        """`load` reads the files again; `contexts` are the certificates of `config`.
+
+        Raises LogError when the journal cannot be opened.
+        """
         self._notify = notify
         self.config = config
-        self._source = source
+        self._load = load
         self._log = log
         self.log = log.get()
         self.monitor = Monitor(self.log)
@@ -184,7 +197,7 @@ class ServerNode:
             ),
             self._service_changed,
         )
-        self.tls = Tls(config.tls.files, self.log, source.at)
+        self.tls = Tls(contexts, self.log)
         self.srm: Srm | None = None
         self.srm_note = ""
         self._srm_task: asyncio.Task[None] | None = None
@@ -546,45 +559,61 @@ class ServerNode:
             self._restarting.cancel()
         self._srm_failed = False
 
-    def _reload(self) -> str:
-        """A restart of SRM reads the configuration again, as Cisco's reads it from the database.
-
-        Ports, services, folders and whether there is TLS belong to the node: they change at its
-        next start.  Tokens and certificates are taken as they are now, so that they can be rotated.
-        Returns what was not taken, in words; empty when the file is as what runs.
-        """
+    async def _read_again(self, needs: Needs, by: str) -> Reading:
+        """Take from the files what `needs` takes.  Raises ConfigError; nothing has changed then."""
         try:
-            fresh = load(self._source)
+            loaded = await read(self._load)
         except ConfigError as error:
-            for problem in error.problems:
-                self.log.warning("config.warning", key=problem.key, problem=str(problem))
-            return f"the former configuration is kept: {error.problems[0]}"
-        new = fresh.config
-        if new.node.id != self.config.node.id:
-            note = "a node's id does not change while it runs"
-            self.log.warning("config.warning", key="node.id", problem=note)
-            return f"the former configuration is kept: node.id: {note}"
-        self.config = replace(
-            self.config,
-            group=new.group,
-            peer=new.peer,
-            heartbeat=new.heartbeat,
-            auth=new.auth,
-            control=_with_new_tokens(self.config.control, new.control),
-            relogin=new.relogin,
-            limits=new.limits,
+            log_kept(self.log, by, error)
+            raise
+        refused = "" if needs is not Needs.RELOAD else await self._keys_refused(loaded.config)
+        used = self.tls.contexts
+        reading = judge(loaded, self.config, used, needs, now_s=time.time(), keys_refused=refused)
+        before, self.config = self.config, reading.taken.config
+        self._log.set_level(self.config.log.level)
+        if reading.contexts is not used:
+            self.tls.use(reading.contexts)
+        if self.srm is not None and self.config.auth != before.auth:
+            self.srm.take_keys(self.config.auth.keyring())
+            self.srm.tell()  # signed by them, so that what is wrong shows at once, on both nodes
+        log_reading(self.log, by, reading)
+        return reading
+
+    async def _keys_refused(self, fresh: Config) -> str:
+        """Why a running SRM does not take the keys of a file; empty: it does."""
+        if self.srm is None:
+            return ""
+        return await keys_refused(
+            fresh.auth,
+            self.config.auth,
+            peer=self.config.peer.id,
+            peer_key=self.srm.peer_key,
+            why_not_taken=self.srm.why_not_taken,
         )
-        if (new.tls.files is None) != (self.config.tls.files is None):
-            note = "TLS begins and ends when the node starts"
-            self.log.warning("config.warning", key="tls", problem=note)
-            return f"{note}: srmd node reboot"
-        self.config = replace(self.config, tls=new.tls)
-        self.tls.reload(new.tls.files)
-        left = not_taken(self.config, new)
-        for key, needed in left:
-            text = f"the change of {key} needs {needed.value}"
-            self.log.warning("config.warning", key=key, problem=text)
-        return f"changed and not used yet: {in_words(left)}" if left else ""
+
+    async def reload(self, by: str) -> Outcome:
+        """Read the files again and take what can change while SRM runs; `by` is for the record."""
+        async with self._srm_order:
+            if self._end.done():
+                return self._going_down()
+            try:
+                reading = await self._read_again(Needs.RELOAD, by)
+            except ConfigError as error:
+                problems = tuple(
+                    {"field": each.key, "value": each.value, "reason": each.right}
+                    for each in error.problems
+                )
+                said = "nothing is taken: the configuration cannot be used"
+                return Refused(f"{said}: {error}", kind="invalid", problems=problems)
+        taken = reading.taken
+        return Done(
+            "the configuration is read again",
+            result={
+                "taken": list(taken.changed),
+                "refused": list(taken.refused),
+                "needs": [{"key": key, "command": what.value} for key, what in taken.left],
+            },
+        )
 
     async def order_srm(self, action: SrmAction) -> Outcome:
         async with self._srm_order:
@@ -601,7 +630,10 @@ class ServerNode:
             note = ""
             if action in {SrmAction.START, SrmAction.RESTART}:
                 self._renumbering = Renumbering()
-                note = self._reload()
+                try:
+                    note = (await self._read_again(Needs.SRM, f"srm {action.value}")).note
+                except ConfigError as error:
+                    note = f"the former configuration is kept: {error.problems[0]}"
                 try:
                     await self._start_srm(Start.RESTART)
                 except (OSError, CannotListen) as error:
@@ -1043,13 +1075,6 @@ def _first(error: BaseException) -> BaseException:
 
 def _not_started(error: Exception) -> str:
     return f"not started: {str(error) or type(error).__name__}"
-
-
-def _with_new_tokens(old: ControlConfig, new: ControlConfig) -> ControlConfig:
-    """The old address with the new tokens; none only where nobody else can reach the address."""
-    if new.token is None and not old.listen.is_loopback:
-        return old
-    return replace(old, token=new.token, old_token=new.old_token, allowed_hosts=new.allowed_hosts)
 
 
 def _this_boot() -> Boot:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from srmd import config
 from srmd.config import Loaded
-from srmd.config.files import Files, current
 
 _taken: dict[str, str] = {}
 
@@ -25,10 +24,6 @@ class Source:
     path: Path
     copies: Path | None = None
     """A folder in which `srmd config copy` put copies of it; None: it is read in its own place."""
-
-    def at(self, path: Path) -> Path:
-        """Where a file that it names is read now."""
-        return Files(self.path.parent, current(self.copies)).at(path)
 
 
 def load(source: Source) -> Loaded:

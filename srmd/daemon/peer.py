@@ -8,6 +8,7 @@ one task tells, another replicates, and both only ever do the newest thing.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import uuid
 from collections.abc import Callable
@@ -62,6 +63,13 @@ REASONS_MAX = 8
 class CallFailed(Exception):
     """The peer gave no answer that could be believed."""
 
+    def __init__(self, why: str, *, is_of_peer: bool = False, stale: bool = False) -> None:
+        """`is_of_peer`: it was called, so this says something about the control channel.
+        `stale`: it has received newer messages under our id."""
+        super().__init__(why)
+        self.is_of_peer = is_of_peer
+        self.stale = stale
+
 
 class Peer:
     """Calls the peer.  Made with each start of SRM, since its calls carry the incarnation."""
@@ -106,7 +114,8 @@ class Peer:
     async def run(self) -> None:
         """Tell and replicate until cancelled."""
         timeout = aiohttp.ClientTimeout(total=self._config.control.call_timeout_s)
-        async with aiohttp.ClientSession(timeout=timeout, connector=self._connector()) as session:
+        connector = _PeerConnector(self._shown) if self._encryption() is not None else None
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             self._session = session
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -117,11 +126,13 @@ class Peer:
                 if self._telling is not None:
                     self._tell_at_last()
 
-    def _connector(self) -> aiohttp.BaseConnector | None:
-        context = self._tls.client() if self._tls is not None else None
-        if context is None:
-            return None  # aiohttp's own
-        return _PeerConnector(self._shown, ssl=context)
+    def _encryption(self) -> ssl.SSLContext | None:
+        """As it is now: no connection of a former one is used again."""
+        return self._tls.client() if self._tls is not None else None
+
+    def take_keys(self, keyring: Keyring) -> None:
+        """Sign and check by these keys from the next call on."""
+        self._keyring = keyring
 
     def _shown(self, certificate: Certificate) -> None:
         """Raises WrongNode, before anything is said, for a node that is not our peer."""
@@ -252,6 +263,25 @@ class Peer:
 
     async def call(self, message: Message) -> Message:
         """Send a message and return its answer.  Raises CallFailed."""
+        try:
+            answer = await self._exchanged(message, self._keyring)
+        except CallFailed as failed:
+            if failed.is_of_peer:
+                self._note(False, str(failed), stale=failed.stale)
+            raise
+        self._note(True, "")
+        return answer
+
+    async def why_not_taken(self, heartbeat: Heartbeat, keyring: Keyring) -> str:
+        """Ask the peer, by a report, whether it takes what these keys sign; empty: it does."""
+        try:
+            await self._exchanged(ReportMessage(uuid.uuid4().hex, heartbeat), keyring)
+        except CallFailed as failed:
+            return str(failed)
+        return ""
+
+    async def _exchanged(self, message: Message, keyring: Keyring) -> Message:
+        """Raises CallFailed."""
         session = self._session
         if session is None:
             raise CallFailed("SRM is not running")
@@ -259,7 +289,7 @@ class Peer:
         self._seq += 1
         try:
             request = request_of(
-                message, config, self._keyring, incarnation=self._incarnation, seq=self._seq
+                message, config, keyring, incarnation=self._incarnation, seq=self._seq
             )
         except ValueError as error:  # a name or a number of ours that the wire cannot carry
             raise CallFailed(str(error)) from error
@@ -269,21 +299,18 @@ class Peer:
                 data=request.body,
                 headers={**request.headers, "Content-Type": "application/json"},
                 allow_redirects=False,
+                ssl=self._encryption() or True,
             ) as response:
                 body = await read_bounded(response)
                 answer = Answer(response.status, response.headers, body)
-                decoded = believed(answer, request, self._keyring)
+                return believed(answer, request, keyring)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
             why = str(error) if isinstance(error, WrongNode) else in_words(error)
-            self._note(False, why)
-            raise CallFailed(why) from error
+            raise CallFailed(why, is_of_peer=True) from error
         except (PeerRefused, Rejected, MalformedMessage) as error:
             stale = isinstance(error, PeerRefused) and error.stale
-            self._note(False, str(error), stale=stale)
-            raise CallFailed(str(error)) from error
-        self._note(True, "")
-        return decoded
+            raise CallFailed(str(error), is_of_peer=True, stale=stale) from error
 
     @property
     def called_ago_s(self) -> float | None:

@@ -126,6 +126,10 @@ async def act_on_power(call: Call) -> Answer:
     return answered(await call.facade.power(PowerAction(call.path["action"])), 202)
 
 
+async def reload(call: Call) -> Answer:
+    return answered(await call.facade.reload("srmd config reload"), 200)
+
+
 async def get_users(call: Call) -> Answer:
     query = call.query
     users = call.facade.users(
@@ -318,6 +322,18 @@ ROUTES: tuple[Route, ...] = (
         handler=act_on_power,
         answers=_TAKEN_UP,
         path_fields={"action": _one_of(*PowerAction)},
+        body=_NOTHING,
+        access=Access.TOKEN,
+        asks_node=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{_API}/config/reload",
+        name="reloadConfiguration",
+        summary="Read the configuration and its files again, and take what can change while SRM"
+        " runs.",
+        handler=reload,
+        answers={200: ("It was read; what is kept, and why, stands beside.", ref("Reloaded"))},
         body=_NOTHING,
         access=Access.TOKEN,
         asks_node=True,

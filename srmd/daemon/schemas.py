@@ -123,6 +123,14 @@ SCHEMAS: dict[str, Schema] = {
         "description": "A wrong field of a request, or a wrong line of a file.",
     },
     "TakenUp": answer({"op": OPERATION, "detail": TEXT}),
+    "Reloaded": answer(
+        {
+            "detail": TEXT,
+            "taken": listed(TEXT),
+            "refused": listed(TEXT),
+            "needs": listed(answer({"key": TEXT, "command": TEXT})),
+        }
+    ),
     "Health": answer({"state": TEXT}),
     "Serving": answer({"serving": FLAG, "served": COUNT, "state": TEXT}),
     "Service": answer(

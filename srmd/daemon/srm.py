@@ -50,6 +50,7 @@ from srmd.node.users import (
 from srmd.store.database import UserDatabaseError
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary
+from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
 
 MARK_EVERY_BEATS = 16
@@ -188,6 +189,25 @@ class Srm(Events):
                 await self.peer.say_goodbye(goodbye)
         except TimeoutError:
             pass
+
+    # ------------------------------------------------------------ keys
+
+    @property
+    def peer_key(self) -> str:
+        """The id of the key by which the peer signs now; empty when it is not heard."""
+        return self.heartbeat.beats.peer_key if self.heartbeat.presence().heard else ""
+
+    async def why_not_taken(self, keyring: Keyring) -> str:
+        """Why the peer does not take what these keys sign; empty: it does, or is not heard."""
+        if not self.heartbeat.presence().heard:
+            return ""
+        return await self.peer.why_not_taken(self.heartbeat.beat(), keyring)
+
+    def take_keys(self, keyring: Keyring) -> None:
+        """Sign and check by these keys from now on, in the same mode as before."""
+        self._keyring = keyring
+        self.heartbeat.take_keys(keyring)
+        self.peer.take_keys(keyring)
 
     # ------------------------------------------------------------ what the heartbeats tell (Events)
 

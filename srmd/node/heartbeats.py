@@ -19,7 +19,7 @@ from srmd.core.texts import MISMATCHES, Text
 from srmd.node.identity import Number, Sent, under_our_id
 from srmd.node.memory import stored_mark
 from srmd.store.nodestate import NodeMemory
-from srmd.wire.heartbeat import Heartbeat, WrongSender, decode, look_at
+from srmd.wire.heartbeat import Heartbeat, WrongSender, decode, key_of, look_at
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected, Trigger
 from srmd.wire.replay import Mark
@@ -73,6 +73,8 @@ class Heartbeats:
         self.mark = stored_mark(memory.peer_heartbeat_mark) if keyring.proves else Mark()
         self.last: Heartbeat | None = None
         self.last_heard_s: float | None = None
+        self.peer_key = ""
+        """The id of the key by which the last heartbeat of the peer was signed."""
         self.rejected: Counter[str] = Counter()
         self.received_count = 0
         self.next_beat_s = now_s
@@ -137,6 +139,11 @@ class Heartbeats:
         stalled = self.detector.stalls_count != before.stalls_count
         return now_s - before.ticked_s if stalled else None
 
+    def take_keys(self, keyring: Keyring) -> None:
+        """Check what comes from now on by these keys, in the same mode as before."""
+        assert keyring.mode is self._keyring.mode, "marks of one mode prove nothing in another"
+        self._keyring = keyring
+
     # -------------------------------------------------------------------- listening
 
     def receive(self, data: bytes, now_s: float, source: str = "?") -> Heartbeat | Dropped:
@@ -157,6 +164,7 @@ class Heartbeats:
             return self._drop(self._told_apart(error, data, now_s, source), now_s)
         self.received_count += 1
         self.last, self.last_heard_s = heartbeat, now_s
+        self.peer_key = key_of(data)
         self._peer_down = False
         self._before_last = self.detector
         self.detector = self.detector.heard(now_s)

@@ -220,6 +220,12 @@ def decode(
     )
 
 
+def key_of(data: bytes) -> str:
+    """The id of the key by which a datagram that was decoded is signed; empty where it is not."""
+    datagram = _split(data)
+    return _key_id(datagram) if datagram.digest is not None else ""
+
+
 def look_at(data: bytes, keyring: Keyring) -> Heartbeat | None:
     """The heartbeat that a datagram would be if its numbers were new; None for what is none."""
     try:
@@ -282,9 +288,12 @@ def _split(data: bytes) -> _Datagram:
 
 def _authenticate(datagram: _Datagram, keyring: Keyring) -> bool:
     """Raises Rejected; True when a digest proves the datagram."""
+    return keyring.check(datagram.signed, key_id=_key_id(datagram), digest=datagram.digest)
+
+
+def _key_id(datagram: _Datagram) -> str:
     # latin-1 reads any bytes; an id that is not one of ours is refused with the unknown ones.
-    key_id = datagram.key_field.rstrip(b"\0").decode("latin-1")
-    return keyring.check(datagram.signed, key_id=key_id, digest=datagram.digest)
+    return datagram.key_field.rstrip(b"\0").decode("latin-1")
 
 
 def _is_authentic(datagram: _Datagram, keyring: Keyring) -> bool:

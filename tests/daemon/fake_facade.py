@@ -100,6 +100,11 @@ RESULTS: dict[str, dict[str, Any]] = {
     "assign_users": {"changed": 1},
     "unassign_users": {"changed": 1},
     "delete_users": {"deleted": 1},
+    "reload": {
+        "taken": ["auth.keys.k2"],
+        "refused": [],
+        "needs": [{"key": "users.move_limit_s", "command": "srmd node reboot"}],
+    },
     "topology": {
         "nodes": {"a": {"assigned": 250, "served": 0}, "b": {"assigned": 250, "served": None}},
         "unassigned": 1,
@@ -154,6 +159,9 @@ class FakeFacade:
 
     async def service(self, name: str, action: ServiceAction) -> Outcome:
         return await self._answer("service", name, action)
+
+    async def reload(self, by: str) -> Outcome:
+        return await self._answer("reload", by)
 
     async def order_srm(self, action: SrmAction) -> Outcome:
         return await self._answer("order_srm", action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from srmd.config import (
     PeerConfig,
     ServicesConfig,
     UsersConfig,
+    load,
 )
 from srmd.secret import Secret
 
 HOST = "127.0.0.1"
 KEY = Secret(b"sixteen bytes or more")
 OTHER = {"a": "b", "b": "a"}
+unread = partial(load, "no-folder/no-node.toml")
+"""How a node reads its configuration again that has no file."""
 
 
 def config_of(

@@ -80,6 +80,7 @@ async def test_an_order_is_passed_on_and_taken_up(
             ("users", "bob", 1000, "", "b"),
         ),
         ("GET", "users/topology", None, ("topology",)),
+        ("POST", "config/reload", None, ("reload", "srmd config reload")),
         ("POST", "users/generate", {"count": 9}, ("generate_users", 9, "balanced", "user")),
         (
             "POST",

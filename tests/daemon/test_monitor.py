@@ -21,9 +21,8 @@ from srmd.daemon import status
 from srmd.daemon.monitor import LOGGED_COUNTS, UNASKED, Monitor
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import Source
 from srmd.log import start as start_log
-from tests.daemon.nodes import Records, config_of
+from tests.daemon.nodes import Records, config_of, unread
 from tests.play import a_node, a_report
 
 BOUND_S = 10.0
@@ -40,9 +39,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
     config = config_of("a", tmp_path)
     log = start_log(config.log, "a")
-    made = ServerNode(
-        Source(tmp_path / "unused.toml"), config, None, log, Notify(None), rebooted=False
-    )
+    made = ServerNode(unread, config, None, log, Notify(None), rebooted=False)
     await made.power_on()
     yield made
     with suppress(RuntimeError):  # the story has powered it off

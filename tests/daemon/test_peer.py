@@ -17,7 +17,6 @@ from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import Source
 from srmd.daemon.peer import CallFailed, Peer
 from srmd.lab.real.files import do
 from srmd.lab.scenario.verbs import FileAction, Files
@@ -36,7 +35,7 @@ from srmd.wire.control import (
     encode_message,
 )
 from srmd.wire.heartbeat import Heartbeat, Summary
-from tests.daemon.nodes import HOST, Records, config_of
+from tests.daemon.nodes import HOST, Records, config_of, unread
 
 BOUND_S = 15.0
 NODES = ("a", "b")
@@ -105,9 +104,7 @@ async def halves(
     for name in NODES:
         config = config_of(name, tmp_path)
         logs.append(start_log(config.log, name))
-        node = ServerNode(
-            Source(tmp_path / "unused.toml"), config, None, logs[-1], Notify(None), rebooted=False
-        )
+        node = ServerNode(unread, config, None, logs[-1], Notify(None), rebooted=False)
         node._last_machine = replace(node.machine, contact=Contact.HEARD)
         await node.database.start()
         made.append(Half(node))

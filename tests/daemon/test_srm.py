@@ -28,7 +28,6 @@ from srmd.daemon.facade import Done, Refused, ServiceAction, SrmAction
 from srmd.daemon.monitor import Monitor
 from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
-from srmd.daemon.own_secrets import Source
 from srmd.daemon.srm import Srm
 from srmd.daemon.supervisor import Limits, Supervisor
 from srmd.daemon.tls import Tls
@@ -36,7 +35,7 @@ from srmd.log import start as start_log
 from srmd.node.memory import Boot, wake
 from srmd.store.nodestate import NodeMemory
 from srmd.wire.heartbeat import Heartbeat, Summary
-from tests.daemon.nodes import Records, config_of
+from tests.daemon.nodes import Records, config_of, unread
 
 BOUND_S = 10.0
 
@@ -313,9 +312,7 @@ def _noted(sent: list[State], heartbeat: Heartbeat) -> Heartbeat:
 async def node(tmp_path: Path) -> AsyncIterator[ServerNode]:
     config = config_of("a", tmp_path)
     log = start_log(config.log, "a")
-    made = ServerNode(
-        Source(tmp_path / "unused.toml"), config, None, log, Notify(None), rebooted=False
-    )
+    made = ServerNode(unread, config, None, log, Notify(None), rebooted=False)
     yield made
     with suppress(RuntimeError):  # the story has powered it off
         await made.power_off(End.STOPPED)
@@ -370,8 +367,7 @@ async def test_a_node_that_starts_is_initializing_from_its_first_answer_on(
     fresh, _ = wake(None, config, boot, rebooted=False)
     memory = replace(fresh, state=state, reason=reason, cause=reason, op=7, incarnation=3)
     log = start_log(config.log, "a")
-    path = tmp_path / "unused.toml"
-    node = ServerNode(Source(path), config, memory, log, Notify(None), rebooted=True)
+    node = ServerNode(unread, config, memory, log, Notify(None), rebooted=True)
     disk = SlowDisk(node, monkeypatch)
 
     def seen() -> tuple[str, str, int, str]:

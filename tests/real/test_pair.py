@@ -473,13 +473,13 @@ def test_a_pair_with_different_keys_is_unknown_on_both_nodes() -> None:
 def test_a_restart_of_srm_says_which_changes_of_the_file_need_more(story: Story) -> None:
     node, kept = story.x, story.x.config_file.read_text()
     changed = kept.replace("health_interval_s = 0.2", "health_interval_s = 0.25")
-    changed = changed.replace('level = "info"', 'level = "warning"')
+    changed = changed.replace('format = "json"', 'format = "auto"')
     changed = changed.replace("keep_alive_timeout_s = 0.95", "keep_alive_timeout_s = 0.96")
     try:
         node.config_file.write_text(changed)
         assert node.client.srm("restart")["detail"] == (
             "SRM: restart done; changed and not used yet: services.health_interval_s needs srmd "
-            "node reboot; log.level needs a restart of srmd run"
+            "node reboot; log.format needs a restart of srmd run"
         )
         node.config_file.write_text(kept.replace("[heartbeat]", "[heartbeats]"))
         detail = node.client.srm("restart")["detail"]

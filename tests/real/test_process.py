@@ -82,7 +82,9 @@ def test_no_signal_ends_a_node_without_a_record(pair: LabPair, node: LabNode) ->
     assert len(done) == len(silent)
     ignored = [record for record in received if record["done"] == "ignored"]
     assert len(ignored) == len(silent) - 1, "of those that are ignored the first is told"
-    assert done.pop("SIGHUP") == "files that were moved are opened anew"
+    assert done.pop("SIGHUP") == (
+        "the configuration is read again, and files that were moved are opened anew"
+    )
     assert set(done.values()) == {"ignored"}
     send(node, signal.SIGQUIT)
     pair.wait_until("it ended", lambda: node.pid is None, within_s=END_LIMIT_S)

@@ -140,7 +140,7 @@ def test_a_warning_is_due_a_month_a_week_and_a_day_before_and_at_the_end(
 
 def test_each_warning_is_told_once(tmp_path: Path) -> None:
     records = Records()
-    watched = Tls(write(tmp_path, authority()), records)
+    watched = Tls(tls.read(*write(tmp_path, authority())), records)
     status = watched.status(0.0)
     assert status is not None
     end_s = status["certificates"][0]["days_left"] * DAY_S
@@ -148,17 +148,6 @@ def test_each_warning_is_told_once(tmp_path: Path) -> None:
         watched.warn(end_s - days_before * DAY_S)
     told = [fields["whose"] for name, fields in records.records if name == "tls.expires"]
     assert told == ["node"] * 4
-
-
-def test_new_files_that_are_bad_leave_the_old_ones_in_use(tmp_path: Path) -> None:
-    records = Records()
-    files = write(tmp_path, authority())
-    watched = Tls(files, records)
-    before = watched.server()
-    files[0].write_text("no PEM")
-    watched.reload(files)
-    assert watched.server() is before is not None
-    assert records.names() == ["config.warning"]
 
 
 def test_without_files_there_is_no_tls() -> None:

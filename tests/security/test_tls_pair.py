@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from srmd.cli.certificates import Authority
-from srmd.client import Client, Unauthorized, Unreachable
+from srmd.client import Client, Unreachable
 from srmd.lab.pair import LabNode, LabPair
-from srmd.secret import Secret
 from tests.real.conftest import records
 from tests.security.certificates import (
     CA,
@@ -20,9 +19,7 @@ from tests.security.certificates import (
     ENDED_DAYS,
     KEY,
     authority,
-    believe,
     encrypt,
-    shown_by,
     write,
 )
 
@@ -152,25 +149,30 @@ def test_a_client_with_a_foreign_certificate_does_not_get_in(
 
 
 @pytest.mark.parametrize(
-    "signer, name, why",
+    "signer, why",
     [
-        ("foreign", "b", "its certificate is not believed"),
-        ("ended", "b", "certificate has expired"),
-        ("own", "c", "its certificate names srmd://lab/c, and srmd://lab/b is needed"),
+        ("foreign", "its certificate is not believed"),
+        ("ended", "certificate has expired"),
+        ("own", "its certificate names srmd://lab/a, and srmd://lab/b is needed"),
     ],
 )
 def test_a_peer_with_a_wrong_certificate_is_not_spoken_to_and_heartbeats_go_on(
-    whole: Encrypted, signer: str, name: str, why: str
+    whole: Encrypted, signer: str, why: str
 ) -> None:
     pair = whole.pair
-    other = {"foreign": authority(), "ended": authority(ENDED_DAYS), "own": whole.signer}[signer]
-    believed = whole.signer.certificate + other.certificate
-    write(pair.b.folder, other, name, ca=believed)  # b itself finds nothing wrong with it
-    if signer == "ended":
-        whole.write(pair.a, ca=believed)  # a knows who signed it, and sees that it has ended
-    for node in (pair.b, pair.a):
-        restart(node)
-    believe(pair.a, whole.signer)
+    if signer == "own":  # what answers in the place of b is a
+        own = f"https://localhost:{pair.a.control.rpartition(':')[2]}"
+        text = pair.a.config_file.read_text()
+        pair.a.config_file.write_text(text.replace(f"https://{pair.b.control}", own))
+    else:
+        other = authority(ENDED_DAYS) if signer == "ended" else authority()
+        believed = whole.signer.certificate + other.certificate
+        pair.b.terminate()
+        write(pair.b.folder, other, "b", ca=believed)  # b itself starts with it
+        pair.b.spawn()
+        if signer == "ended":
+            whole.write(pair.a, ca=believed)  # a knows who signed it, and sees that it has ended
+    restart(pair.a)
     whole.until(
         "a does not reach b",
         lambda: "its certificate" in pair.a.status()["peer"]["control_error"],
@@ -183,58 +185,3 @@ def test_a_peer_with_a_wrong_certificate_is_not_spoken_to_and_heartbeats_go_on(
     assert why in status["peer"]["control_error"]
     assert status["peer"]["control_reachable"] is False
     assert status["peer"]["heard"]
-
-
-def test_certificates_and_ca_are_rotated_without_an_outage(whole: Encrypted) -> None:
-    """First both believe both CAs, then each shows its new certificate, then the old CA goes."""
-    pair, old, new = whole.pair, whole.signer, authority()
-    before = [refusals(node) for node in pair.nodes]
-    shown = [shown_by(node) for node in pair.nodes]
-    for node in pair.nodes:
-        whole.write(node, ca=old.certificate + new.certificate)
-        node.client.srm("restart")
-        whole.reaches(node)
-    for node in pair.nodes:
-        write(node.folder, new, node.id, ca=old.certificate + new.certificate)
-        node.client.srm("restart")
-        believe(node, new)
-        for side in pair.nodes:
-            whole.reaches(side)
-    for node in pair.nodes:
-        whole.write(node, ca=new.certificate)
-        node.client.srm("restart")
-        whole.reaches(node)
-    assert all(shown_by(node) != then for node, then in zip(pair.nodes, shown, strict=True))
-    assert [refusals(node) for node in pair.nodes] == before
-    whole.signer = new
-
-
-def test_a_token_is_rotated_without_an_outage(whole: Encrypted) -> None:
-    """Both are taken until all who command have the new one; then only the new one is."""
-    node, url, ca = whole.pair.a, whole.pair.a.client.url, whole.pair.a.client.ca
-    assert node.client.token is not None
-    old = Client(url, node.client.token, ca=ca)
-    new = Client(url, Secret("the-new-token-of-this-test"), ca=ca)
-    kept = node.token_file.read_text()
-    old_file = node.folder / "old-token"
-    old_file.touch(0o600)
-    old_file.write_text(kept)
-    try:
-        node.token_file.write_text("the-new-token-of-this-test")
-        node.overrides["control"] = {"old_token.file": old_file.name}
-        whole.pair.write_configs()
-        old.srm("restart")
-        new.set_ha(True)
-        old.set_ha(True)
-        node.overrides["control"] = {}
-        whole.pair.write_configs()
-        new.srm("restart")
-        new.set_ha(True)
-        with pytest.raises(Unauthorized):
-            old.set_ha(True)
-    finally:
-        node.token_file.write_text(kept)
-        node.overrides["control"] = {}
-        whole.pair.write_configs()
-        new.srm("restart")
-    whole.reaches(node)
