@@ -218,6 +218,10 @@ def config_check(options: Options) -> int:
             print(as_json({"problems": [_as_dict(problem) for problem in bad.problems]}))
             return Exit.CONFIG_BAD
         raise Failure(Exit.CONFIG_BAD, str(bad)) from bad
+    if options.running:
+        from srmd.cli.running import check
+
+        return check(options, file, loaded)
     found = [(key, value, needs(key).value) for key, value in rows(loaded.config)]
     if options.json:
         values = {"values": plain(loaded.config), "changes": {key: what for key, _, what in found}}
@@ -254,14 +258,19 @@ def config_copy(options: Options) -> int:
 
 
 @asks_node
-def config_reload(_options: Options, client: Client) -> int:
+def config_reload(options: Options, client: Client) -> int:
+    from srmd.cli.running import refuse_stale  # no other command
+    from srmd.config.taking import Needs
+
     answer = client.reload()
+    print(answer["detail"], file=sys.stderr, flush=True)
     taken = ", ".join(answer["taken"])
     print(f"taken: {taken}" if taken else "nothing has changed that a reload takes")
     for each in answer["needs"]:
         print(f"not used yet: {each['key']} needs {each['command']}")
     if answer["refused"]:
         raise Failure(Exit.FAILED, "not taken:\n  " + "\n  ".join(answer["refused"]))
+    refuse_stale(options, Needs.RELOAD)
     return Exit.OK
 
 

@@ -104,13 +104,20 @@ COMMANDS: dict[str, Meanings] = {
     "srmd states": _of(*_LOCAL),
     "srmd explain": _NODE,
     "srmd config": _of(*_LOCAL, CONFIG_BAD="the configuration cannot be used"),
+    "srmd config check": _of(
+        *_LOCAL,
+        OK="the configuration can be used; --running: the node uses it",
+        FAILED="--running: the node uses something else; the lines say what",
+        UNREACHABLE="--running: no node runs with node.state_dir of the configuration",
+        CONFIG_BAD="the configuration cannot be used",
+    ),
     "srmd config copy": _of(
         *_LOCAL,
         CONFIG_BAD="the configuration cannot be used; the copies that are in place stay",
         FAILED="the copies cannot be made; the message says why",
     ),
     "srmd config reload": _NODE
-    | _of(FAILED="something of the files was refused; the rest is used"),
+    | _of(FAILED="something of the files was refused, or old copies were read; the rest is used"),
     "srmd init": _of(
         *_LOCAL,
         FAILED="the files cannot be made here; the message says why",

@@ -45,7 +45,12 @@ def srm(options: Options, client: Client) -> int:
     if options.action == "stop":
         print(order()["detail"])
         return Exit.OK
-    return _operate(options, client, order, srm_settled)
+    code = _operate(options, client, order, srm_settled)
+    from srmd.cli.running import refuse_stale  # the other commands have no file read
+    from srmd.config.taking import Needs
+
+    refuse_stale(options, Needs.SRM)
+    return code
 
 
 def _operate(

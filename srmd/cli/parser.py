@@ -408,6 +408,12 @@ def _config(words: Words) -> None:
         " the values in effect, and for each key what has to start again when it changes."
     )
     check.add_argument("file", metavar="FILE", nargs="?", help="(the environment's SRMD_CONFIG)")
+    check.add_argument(
+        "--running",
+        action="store_true",
+        help="only keys in which the files differ from what the node uses that runs here, and what"
+        " each needs; for root, or the user of the node",
+    )
     _add_json(check)
     _does(check, "commands", "config_check")
     copying = words.add_parser("copy", help="copy a file and all that it names, for a service")

@@ -24,6 +24,7 @@ from srmd.daemon.node import End, ServerNode
 from srmd.daemon.notify import Notify
 from srmd.daemon.own_secrets import Source, load
 from srmd.daemon.reloading import Load, judge, log_kept, log_reading, read
+from srmd.daemon.telling import Telling
 from srmd.daemon.upkeep import kept_up
 from srmd.log import Log, LogError
 from srmd.log import start as start_log
@@ -93,13 +94,23 @@ def run(config_path: Path, copies: Path | None = None) -> int:
         except LogError as error:
             return _refuse_log(error)
         log.take_library_records()
+        telling = Telling(config.node.state_dir, copies, log.get())
         last_resort = _last_resort()
         connections_max = _connections_max(log)
         for warning in loaded.warnings:
             log.get().warning("config.warning", key=warning.key, problem=str(warning))
         try:
             with asyncio.Runner() as runner:  # before the coroutine: it may lack descriptors
-                return runner.run(_boots(read_files, loaded, log, last_resort, connections_max))
+                return runner.run(
+                    _boots(
+                        read_files,
+                        loaded,
+                        telling,
+                        log,
+                        last_resort=last_resort,
+                        connections_max=connections_max,
+                    )
+                )
         except CannotListen as error:
             return _refuse(PORT_BUSY, str(error))
         except DamagedMemory as error:
@@ -109,6 +120,7 @@ def run(config_path: Path, copies: Path | None = None) -> int:
         except LogError as error:
             return _refuse_log(error)
         finally:
+            telling.close()
             log.close()
             if not any(_hangs(thread) for thread in threading.enumerate()):
                 last_resort.cancel()
@@ -181,7 +193,9 @@ class _Process:
 async def _boots(
     read_files: Load,
     loaded: Loaded,
+    telling: Telling,
     log: Log,
+    *,
     last_resort: threading.Timer,
     connections_max: int,
 ) -> int:
@@ -196,7 +210,7 @@ async def _boots(
         )
     ]
     try:
-        await _boot_after_boot(read_files, loaded, log, process)
+        await _boot_after_boot(read_files, loaded, telling, log, process)
     finally:
         for task in watching:
             task.cancel()
@@ -206,7 +220,9 @@ async def _boots(
     return OK
 
 
-async def _boot_after_boot(read_files: Load, loaded: Loaded, log: Log, process: _Process) -> None:
+async def _boot_after_boot(
+    read_files: Load, loaded: Loaded, telling: Telling, log: Log, process: _Process
+) -> None:
     config, contexts, rebooted = loaded.config, loaded.contexts, False
     while True:
         memory = _memory(config, log)
@@ -217,6 +233,7 @@ async def _boot_after_boot(read_files: Load, loaded: Loaded, log: Log, process: 
             log,
             process.notify,
             contexts=contexts,
+            telling=telling,
             rebooted=rebooted,
         )
         if await _boot(node, log, process) is not End.REBOOT:

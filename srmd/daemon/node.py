@@ -76,6 +76,7 @@ from srmd.daemon.supervisor import (
     ServiceSpec,
     Supervisor,
 )
+from srmd.daemon.telling import Telling
 from srmd.daemon.tls import Tls
 from srmd.daemon.upkeep import Backoff, kept_up
 from srmd.log import Journal, Log
@@ -145,6 +146,7 @@ class ServerNode:
         notify: Notify,
         *,
         contexts: Contexts | None = None,
+        telling: Telling | None = None,
         rebooted: bool,
     ) -> None:
         """`load` reads the files again; `contexts` are the certificates of `config`.
@@ -154,6 +156,7 @@ class ServerNode:
         self._notify = notify
         self.config = config
         self._load = load
+        self._telling = telling
         self._log = log
         self.log = log.get()
         self.monitor = Monitor(self.log)
@@ -229,6 +232,7 @@ class ServerNode:
                 await self.database.start()
             await self._start_srm(self._start)
             self._powered_on = True
+            await self._tell()
         self.log.info(
             "node.started",
             boot_id=self.memory.boot_id,
@@ -569,6 +573,8 @@ class ServerNode:
         refused = "" if needs is not Needs.RELOAD else await self._keys_refused(loaded.config)
         used = self.tls.contexts
         reading = judge(loaded, self.config, used, needs, now_s=time.time(), keys_refused=refused)
+        if self._telling is not None:
+            await self._telling.forget()
         before, self.config = self.config, reading.taken.config
         self._log.set_level(self.config.log.level)
         if reading.contexts is not used:
@@ -576,8 +582,20 @@ class ServerNode:
         if self.srm is not None and self.config.auth != before.auth:
             self.srm.take_keys(self.config.auth.keyring())
             self.srm.tell()  # signed by them, so that what is wrong shows at once, on both nodes
+        await self._tell()
         log_reading(self.log, by, reading)
         return reading
+
+    async def _tell(self) -> None:
+        """Write down what is used from now on."""
+        if self._telling is not None:
+            await self._telling.tell(self.config, self.tls.contexts)
+
+    @property
+    def _read_from(self) -> str:
+        """Of the answer to a command by which the files were read again."""
+        copies = self._telling.copies if self._telling is not None else None
+        return f", from the copies in {copies}" if copies is not None else ""
 
     async def _keys_refused(self, fresh: Config) -> str:
         """Why a running SRM does not take the keys of a file; empty: it does."""
@@ -607,7 +625,7 @@ class ServerNode:
                 return Refused(f"{said}: {error}", kind="invalid", problems=problems)
         taken = reading.taken
         return Done(
-            "the configuration is read again",
+            f"the configuration is read again{self._read_from}",
             result={
                 "taken": list(taken.changed),
                 "refused": list(taken.refused),
@@ -643,6 +661,8 @@ class ServerNode:
                     self._start_srm_later(_not_started(error), error)
                     return Refused(f"SRM does not start: {self.srm_note}", kind="unavailable")
         done = f"SRM: {action.value} done"
+        if action is not SrmAction.STOP and self._read_from:
+            done += f"; the configuration is read again{self._read_from}"
         return Done(f"{done}; {note}" if note else done)
 
     # ------------------------------------------------------------ Facade: status

@@ -135,6 +135,8 @@ class LabNode:
         self.overrides: Sections = {}
         self.environment: dict[str, str] = {}
         """What the process finds in its environment besides ours."""
+        self.arguments: tuple[str, ...] = ()
+        """Further words of its `srmd run`."""
         self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = (Port(socket.SOCK_DGRAM), Port(socket.SOCK_STREAM))
@@ -162,7 +164,10 @@ class LabNode:
         path = os.pathsep.join(filter(None, importable))
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "srmd", "run", "--config", str(self.config_file)],
+                [
+                    *(sys.executable, "-m", "srmd", "run", "--config", str(self.config_file)),
+                    *self.arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
