@@ -82,7 +82,8 @@ def _token_refused(client: Client) -> str:
     return (
         f"{client.url} does not take the token of {client.token_source or 'this command'}\n"
         f"  give {right} by --config FILE, --token-file FILE or SRMD_TOKEN; "
-        "a token that was changed counts from the next reload on (srmd config reload, SIGHUP)"
+        "a token that was changed counts when the node has read its files again: by a SIGHUP "
+        "(systemctl reload srmd.service), which needs no token"
     )
 
 

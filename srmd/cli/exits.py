@@ -98,7 +98,8 @@ COMMANDS: dict[str, Meanings] = {
     "srmd ha": _WAITS,
     "srmd service": _NODE,
     "srmd users": _NODE,
-    "srmd srm": _WAITS,
+    "srmd srm": _WAITS
+    | _of(FAILED="the operation failed, or SRM runs and not as the files of its node say"),
     "srmd node": _NODE,
     "srmd fault": _NODE,
     "srmd states": _of(*_LOCAL),

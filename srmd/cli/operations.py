@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from srmd.cli.asking import Options, asks_node
-from srmd.cli.exits import Exit
+from srmd.cli.exits import Exit, Failure
 from srmd.cli.output import table
 from srmd.cli.waiting import Ended, Wait, failed_over, ha_off, ha_on, restored, srm_settled
 from srmd.client import Client
@@ -41,11 +41,19 @@ def ha(options: Options, client: Client) -> int:
 
 @asks_node
 def srm(options: Options, client: Client) -> int:
-    order = functools.partial(client.srm, options.action)
     if options.action == "stop":
-        print(order()["detail"])
+        print(client.srm("stop")["detail"])
         return Exit.OK
+    refused: list[str] = []
+
+    def order() -> dict[str, Any]:
+        answer = client.srm(options.action)
+        refused.extend(answer.get("refused", ()))
+        return answer
+
     code = _operate(options, client, order, srm_settled)
+    if refused:
+        raise Failure(Exit.FAILED, "SRM runs, and not as the files say:\n  " + "\n  ".join(refused))
     from srmd.cli.running import refuse_stale  # the other commands have no file read
     from srmd.config.taking import Needs
 

@@ -645,13 +645,15 @@ class ServerNode:
             if action in {SrmAction.STOP, SrmAction.RESTART}:
                 await self._stop_srm()
                 self.srm_note = "Commanded out of service"
-            note = ""
+            note, refused = "", []
             if action in {SrmAction.START, SrmAction.RESTART}:
                 self._renumbering = Renumbering()
                 try:
-                    note = (await self._read_again(Needs.SRM, f"srm {action.value}")).note
+                    reading = await self._read_again(Needs.SRM, f"srm {action.value}")
+                    note, refused = reading.note, list(reading.taken.refused)
                 except ConfigError as error:
                     note = f"the former configuration is kept: {error.problems[0]}"
+                    refused = [note]
                 try:
                     await self._start_srm(Start.RESTART)
                 except (OSError, CannotListen) as error:
@@ -663,7 +665,8 @@ class ServerNode:
         done = f"SRM: {action.value} done"
         if action is not SrmAction.STOP and self._read_from:
             done += f"; the configuration is read again{self._read_from}"
-        return Done(f"{done}; {note}" if note else done)
+        result = {"refused": refused} if refused else {}
+        return Done(f"{done}; {note}" if note else done, result=result)
 
     # ------------------------------------------------------------ Facade: status
 

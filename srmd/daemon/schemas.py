@@ -122,7 +122,16 @@ SCHEMAS: dict[str, Schema] = {
         ),
         "description": "A wrong field of a request, or a wrong line of a file.",
     },
-    "TakenUp": answer({"op": OPERATION, "detail": TEXT}),
+    "TakenUp": answer(
+        {"op": OPERATION, "detail": TEXT},
+        optional={
+            "refused": {
+                **listed(TEXT),
+                "description": "Of a start of SRM: what it keeps, and why it does not take the"
+                " configuration as it is in the files.",
+            }
+        },
+    ),
     "Reloaded": answer(
         {
             "detail": TEXT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,48 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(tmp_pa
         tls.read(*files)
 
 
+@pytest.mark.parametrize(
+    "days, why", [(-1.0, "is not valid yet"), (1.0, ""), (89.0, ""), (91.0, "has expired")]
+)
+def test_a_certificate_holds_between_two_moments(tmp_path: Path, days: float, why: str) -> None:
+    certificate = tls.read(*write(tmp_path, authority())).certificate
+    now_s = certificate.not_after_s - (90.0 - days) * DAY_S
+    assert certificate.untimely(now_s).startswith(why)
+    assert bool(certificate.untimely(now_s)) is bool(why)
+
+
+def test_files_that_change_while_they_are_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL opens them by name: the certificate could be another than the one that was judged."""
+    files = write(tmp_path, authority())
+    own = tls._own
+
+    def replaced(read: tls.Files) -> tls.Certificate:
+        found = own(read)
+        write(tmp_path, authority())
+        return found
+
+    monkeypatch.setattr(tls, "_own", replaced)
+    with pytest.raises(BadCertificate, match="it changed while it was read"):
+        tls.read(*files)
+
+
 # The configuration.
+
+
+def test_a_certificate_of_another_node_is_a_problem_and_one_that_has_expired_a_warning(
+    tmp_path: Path,
+) -> None:
+    names = {"certificate": CERTIFICATE, "key": KEY, "ca": "ca.crt"}
+    write(tmp_path, authority(), "b")
+    right = r"tls\.certificate: .*the certificate of srmd://lab/a; this one names srmd://lab/b"
+    with pytest.raises(ConfigError, match=right):
+        load(configured(tmp_path, **names))
+    write(tmp_path, authority(ENDED_DAYS))
+    warnings = load(configured(tmp_path, **names), now_s=time.time()).warnings
+    told = {warning.key: warning.right for warning in warnings}
+    assert told["tls.certificate"].startswith("it has expired (")
 
 
 def configured(folder: Path, **tls_keys: str) -> Path:
