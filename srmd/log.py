@@ -543,7 +543,8 @@ def _paint(record: Record) -> tuple[str, ...]:
 
 
 def _journald(record: Record) -> bytes:
-    """A message for reading, and each field of the record as SRMD_NAME."""
+    """A message for reading, and each field of the record that has a value as SRMD_NAME."""
+    record = {key: value for key, value in record.items() if value is not None}
     fields = {
         "MESSAGE": _said(record),
         "PRIORITY": PRIORITIES.get(str(record.get("level")), PRIORITIES["error"]),

@@ -541,10 +541,10 @@ def test_a_relation_is_not_judged_on_a_default_that_stands_in_for_a_mistake(tmp_
             "version and this node are both Unknown",
         ),
         (
-            {},
+            {"heartbeat.keep_alive_timeout_s": "45"},
             "heartbeat.keep_alive_timeout_s",
             "an exact multiple of heartbeat.keep_alive_interval_s (15): a heartbeat and the "
-            "deadline fall together; 67.5 would part them",
+            "deadline fall together; 52.5 would part them",
         ),
         (
             {"heartbeat.keep_alive_interval_s": "0.1", "heartbeat.keep_alive_timeout_s": "0.3"},
@@ -576,6 +576,13 @@ def test_unwise_settings_are_accepted_with_a_warning(
     tmp_path: Path, changes: dict[str, str], key: str, right: str
 ) -> None:
     assert [(w.key, w.right) for w in read(tmp_path, changes).warnings] == [(key, right)]
+
+
+def test_ciscos_own_timers_are_no_reason_to_warn(tmp_path: Path) -> None:
+    """60 is 4 x 15; the guide's pair had a `config.warning` in its journal at each start."""
+    assert read(tmp_path).warnings == ()
+    for name in ("a", "b"):
+        assert load(shipped() / f"cisco-defaults/node-{name}.toml").warnings == ()
 
 
 CALM = {"heartbeat.keep_alive_timeout_s": "67"}

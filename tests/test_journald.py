@@ -61,6 +61,17 @@ def test_a_record_has_its_fields_in_the_journal(journal: socket.socket) -> None:
     }
 
 
+def test_a_field_without_a_value_is_absent_from_the_journal(journal: socket.socket) -> None:
+    """Where there was no row, `SRMD_ROW=null` was found by whoever looked for rows."""
+    running = log.start(LogConfig(format=LogFormat.JOURNALD), "a")
+    running.get().warning("peer.down", silent_s=None, beats_missed=0)
+    assert running.close()
+    fields = read(journal.recv(200_000))
+    assert "SRMD_SILENT_S" not in fields
+    assert fields["MESSAGE"] == "peer.down [a] beats_missed=0"
+    assert fields["SRMD_BEATS_MISSED"] == "0"
+
+
 def test_a_traceback_is_one_record_of_many_lines(journal: socket.socket) -> None:
     running = log.start(LogConfig(format=LogFormat.JOURNALD), "a")
     running.get().error("srm.failed", exc_info=ValueError("why"))

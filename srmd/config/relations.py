@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from srmd.config.secrets import judge_mode
-from srmd.config.values import Address, Config, LogFormat
+from srmd.config.values import Address, Config, HeartbeatConfig, LogFormat
 from srmd.secret import Secret
 from srmd.strict_toml import MISSING, Reader, shown
 from srmd.wire.heartbeat import PROTOCOL_VERSION
@@ -18,6 +18,8 @@ from srmd.wire.keys import AuthMode
 DEMO_KEY = Secret(b"srmd, for a laptop on loopback!!")
 """The key of `configs/`.  It is public, so it protects nothing."""
 DEMO_TOKEN = Secret("for-a-laptop-on-loopback")
+CISCOS_TIMERS_S = (HeartbeatConfig.keep_alive_interval_s, HeartbeatConfig.keep_alive_timeout_s)
+"""60 is 4 x 15.  Who keeps to Cisco's defaults is not told so at each start."""
 
 
 def relate(reader: Reader, config: Config) -> None:
@@ -53,7 +55,7 @@ def _relate_timers(reader: Reader, config: Config) -> None:
                 f"a failover; {3.5 * interval_s:g} would bear them"
             )
             reader.warn(timeout, f"{timeout_s:g}", right)
-        if beats.is_integer():
+        if beats.is_integer() and (interval_s, timeout_s) != CISCOS_TIMERS_S:
             right = (
                 f"an exact multiple of {interval} ({interval_s:g}): a heartbeat and the deadline "
                 f"fall together; {timeout_s + interval_s / 2:g} would part them"

@@ -12,7 +12,12 @@ import pytest
 from tests.machines.debian import PROJECT
 
 UNITS = sorted((PROJECT / "deploy" / "systemd").glob("*.service"))
-EXPOSURE_MAX = 2.0
+EXPOSURE_MAX = {
+    "srmd.service": 1.2,
+    "srmd-faultproxy.service": 1.2,
+    "srmd-shutdown.service": 0.9,
+}
+"""What was reached; who adds a permission sees it here."""
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def analyze() -> str:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_exposure_is_small(unit: Path, analyze: str) -> None:
     command = (analyze, "security", "--offline=true", "--no-pager")
-    threshold = f"--threshold={EXPOSURE_MAX * 10:.0f}"
+    threshold = f"--threshold={EXPOSURE_MAX[unit.name] * 10:.0f}"
     done = subprocess.run([*command, threshold, unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
