@@ -177,6 +177,53 @@ def test_row_17_a_power_off_is_announced(pair: Installed) -> None:
     pair.nodes.wait_for(RETURNED, TOLD)
 
 
+@pytest.mark.parametrize("word", ["restart", "stop"])
+def test_nothing_is_announced_while_the_machine_stays_up(word: str, pair: Installed) -> None:
+    """It took a healthy node down: SIGPWR, exit code 0, and systemd did not start it again."""
+    before = pair.a.unit(UNIT, "ActiveState", "MainPID")
+    left = events(pair.b, "peer.left")
+    pair.a.run("systemctl", word, "srmd-shutdown.service")
+    assert pair.a.unit(UNIT, "ActiveState", "MainPID") == before
+    pair.a.run("systemctl", "start", "srmd-shutdown.service")
+    assert events(pair.b, "peer.left") == left
+    assert (pair.nodes.shown("a"), pair.nodes.shown("b")) == (NORMAL, NORMAL)
+
+
+def test_a_restart_of_all_units_of_srmd_is_a_restart_of_the_node(pair: Installed) -> None:
+    before = pair.a.unit(UNIT, "MainPID")
+    left = events(pair.b, "peer.left")
+    pair.a.run("systemctl", "restart", "srmd*")
+    assert pair.a.unit(UNIT, "MainPID") != before
+    assert pair.a.unit("srmd-shutdown.service", "ActiveState") == {"ActiveState": "active"}
+    pair.comes_home()
+    assert events(pair.b, "peer.left") == left, "a restart was announced as if it were a shutdown"
+
+
+def test_the_rescue_mode_is_a_stop(pair: Installed) -> None:
+    left = events(pair.b, "peer.left")
+    pair.a.run("systemctl", "isolate", "rescue.target")
+    pair.nodes.wait_for(None, ALONE)
+    assert events(pair.b, "peer.left") == left
+    pair.a.run("systemctl", "isolate", "multi-user.target")
+    pair.a.wait_until("it answers", lambda: pair.nodes.shown("a") is not None)
+    pair.comes_home()
+
+
+def test_a_reload_that_cannot_be_used_changes_nothing(pair: Installed) -> None:
+    before = pair.a.unit(UNIT, "MainPID", "NRestarts")
+    pair.a.run("mv", "/etc/srmd/token", "/etc/srmd/mislaid")
+    try:
+        with pytest.raises(MachineError):
+            pair.a.run("systemctl", "reload", UNIT)
+    finally:
+        pair.a.run("mv", "/etc/srmd/mislaid", "/etc/srmd/token")
+    said = [str(record["MESSAGE"]) for record in pair.a.journal(UNIT)]
+    assert any("control.token: file token: No such file or directory" in line for line in said)
+    assert pair.a.unit(UNIT, "MainPID", "NRestarts") == before
+    assert pair.nodes.shown("a") == NORMAL
+    pair.a.run("systemctl", "reload", UNIT)
+
+
 def test_row_16_a_loss_of_power_and_the_journal_of_it(pair: Installed) -> None:
     left = events(pair.a, "peer.left")
     pair.b.lose_power()
