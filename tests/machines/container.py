@@ -11,6 +11,7 @@ that ends with them.  Of the control groups each takes one of its own, and gives
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -30,6 +31,8 @@ BOOT_LIMIT_S = 60.0
 HALT_LIMIT_S = 60.0
 COMMAND_LIMIT_S = 120.0
 POLL_S = 0.05
+NUMBERS: Final = itertools.count(1)
+"""Several pairs of one process may be on at once, and share no control group."""
 GROUPS: Final = Path("/sys/fs/cgroup")
 HALT_SIGNAL = "SIGRTMIN+3"
 ASKED_FOR_REBOOT: Final = 133
@@ -49,7 +52,7 @@ class Container:
         self._base = root
         self._overlay = (folder / f"root-{node}", folder / f"work-{node}")
         self._log = folder / f"nspawn-{node}.log"
-        self._name = f"srmd-test-{os.getpid()}-{node}"
+        self._name = f"srmd-test-{os.getpid()}-{next(NUMBERS)}-{node}"
         self._nspawn: subprocess.Popen[bytes] | None = None
         for made in (self.disk, *self._overlay):
             made.mkdir(mode=0o755)

@@ -24,9 +24,11 @@ PYTHON: Final = "3.11"
 PACKAGES: Final = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod"),
     *("python3", "python3-venv", "python3-pip"),
-    *("iproute2", "nftables", "openssh-server", "openssh-client", "ca-certificates"),
+    *("iproute2", "nftables", "openssh-server", "openssh-client", "ca-certificates", "logrotate"),
     *("linux-image-cloud-amd64", "initramfs-tools"),  # for the virtual machines
 )
+NEEDED: Final = ("aiohttp", "structlog", "cryptography")
+"""What srmd depends on, its extra `tls` included."""
 LEFT_OUT: Final = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
 SOURCES: Final = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 BUILD_LIMIT_S = 900.0
@@ -101,10 +103,11 @@ def root_file_system() -> Path:
 
 
 def wheelhouse(folder: Path) -> Path:
-    """Everything that `pip install srmd` needs on such a machine, which reaches no index."""
+    """Everything that `pip install srmd[tls]` needs on such a machine, which reaches no index."""
     kept = KEPT / "wheels"
     lock = PROJECT / "requirements-dev.lock"
-    mark = kept / hashlib.sha256(lock.read_bytes()).hexdigest()[:8]
+    recipe = lock.read_bytes() + " ".join(NEEDED).encode()
+    mark = kept / hashlib.sha256(recipe).hexdigest()[:8]
     if not mark.exists():
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
@@ -114,7 +117,7 @@ def wheelhouse(folder: Path) -> Path:
             *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", kept),
             *("--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp"),
             *("--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"),
-            *("--constraint", kept / "constraints.txt", "aiohttp", "structlog"),
+            *("--constraint", kept / "constraints.txt", *NEEDED),
             limit_s=WHEEL_LIMIT_S,
         )
         mark.touch()

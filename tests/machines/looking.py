@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from srmd.client import Client, ClientError, Json
@@ -19,8 +20,10 @@ ANSWER_LIMIT_S = 3.0
 class HostClient(Client):
     """Asks from a host, on whose network the machine is."""
 
-    def __init__(self, address: str, host: Host, token: str) -> None:
-        super().__init__(f"http://{address}:{CONTROL}", Secret(token))
+    def __init__(self, address: str, host: Host, token: str, ca: Path | None = None) -> None:
+        """`ca`: by which it judges the node; None: the node has no TLS."""
+        url = f"http{'s' if ca else ''}://{address}:{CONTROL}"
+        super().__init__(url, Secret(token), ca=str(ca) if ca else None)
         self._host = host
 
     def call(

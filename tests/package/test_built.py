@@ -64,7 +64,7 @@ def test_manual_completion_and_units_are_where_the_system_looks_for_them(built: 
     prefix = f"srmd-{__version__}.data/data/"
     found = {name for name in files(built.wheel) if name.startswith(prefix)}
     units = {f"lib/systemd/system/{unit.name}" for unit in (ROOT / "deploy/systemd").iterdir()}
-    shared = {*SHARED, *units, "share/doc/srmd/README.md"}
+    shared = {*SHARED, *units, "share/doc/srmd/README.md", "share/doc/srmd/logrotate"}
     assert found == {prefix + name for name in shared}
 
 

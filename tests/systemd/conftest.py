@@ -6,15 +6,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.machines import guide
 from tests.machines.debian import KEPT, missing, root_file_system, wheelhouse
 from tests.netns.hosts import two_hosts
-from tests.systemd.installed import BACK, INSTALL, Installed
+from tests.systemd.installed import BACK, Installed
 
 _skipped: list[str] = []
 LIMIT_S = 400
@@ -52,17 +53,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def pair(can_boot: None) -> Iterator[Installed]:
     """What the first sections of the guide lead to: a pair whose users are at home again."""
+    with installed(tls=False, timers="fast") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pair_with_tls(can_boot: None) -> Iterator[Installed]:
+    """The same with TLS, with Cisco's timers."""
+    with installed(tls=True, timers="cisco") as made:
+        yield made
+
+
+@contextmanager
+def installed(*, tls: bool, timers: Literal["cisco", "fast"]) -> Iterator[Installed]:
     root = root_file_system()
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=KEPT))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         hosts = stack.enter_context(two_hosts())
-        made = stack.enter_context(Installed(hosts, root, wheelhouse(folder), folder))
+        wheels = wheelhouse(folder)
+        made = stack.enter_context(Installed(hosts, root, wheels, folder, tls=tls, timers=timers))
         made.boot()
-        sections = guide.read().sections
-        made.follow(sections[INSTALL])
+        made.install()
         made.nodes.wait_for("Idle / On Admin Request", BACKUP_BY_HAND)
-        made.follow(sections[BACK])
+        made.follow(guide.read().sections[BACK])
         made.is_home()
         yield made
 

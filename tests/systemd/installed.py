@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from tests.machines import guide
 from tests.machines.container import Container
@@ -16,6 +17,9 @@ from tests.machines.looking import HostClient, Nodes
 from tests.netns.hosts import Host
 
 INSTALL: Final = "A pair in ten commands"
+WITH_TLS: Final = "The same with TLS"
+CONFIGURE: Final = 2
+"""The block of the installation in whose place the one for TLS is followed."""
 BACK: Final = "Back again"
 UNIT: Final = "srmd.service"
 NORMAL: Final = "Normal / Normal"
@@ -32,8 +36,19 @@ TIMERS_S: Final = {
 class Installed:
     """Both machines; as a context they are gone at its end."""
 
-    def __init__(self, hosts: tuple[Host, Host], root: Path, wheels: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        hosts: tuple[Host, Host],
+        root: Path,
+        wheels: Path,
+        folder: Path,
+        *,
+        tls: bool = False,
+        timers: Literal["cisco", "fast"] = "fast",
+    ) -> None:
         a, b = hosts
+        self._tls = tls
+        self._timers = timers
         (wheel,) = wheels.glob("srmd-*.whl")
         self._wheel = wheel.name
         self._addresses = {"A": a.address, "B": b.address}
@@ -75,17 +90,28 @@ class Installed:
         for machine in self.machines.values():
             machine.wait_until("it has booted", machine.is_up, within_s=60)
 
-    def follow(self, blocks: tuple[Block, ...]) -> None:
+    def install(self) -> None:
+        """The first sections of the guide, from an empty machine to a first failover."""
+        sections = guide.read().sections
+        blocks = list(sections[INSTALL])
+        if self._tls:
+            blocks[CONFIGURE : CONFIGURE + 1] = sections[WITH_TLS]
+        self.follow(tuple(blocks))
+
+    def follow(
+        self, blocks: tuple[Block, ...], after_each: Callable[[], None] = lambda: None
+    ) -> None:
         """Run the commands of a section, each where it says.  Raises MachineError."""
         for block in blocks:
             for node in block.nodes:
                 for command in block.commands:
                     self._type(node, command)
+                    after_each()
 
     def _type(self, node: str, command: str) -> None:
         variables = f"{guide.read().variables}\n{self._variables()}"
         self._shell(node, f"{variables}\n{command}")
-        if " init " in command:
+        if " init pair " in command and self._timers == "fast":
             for name, value_s in TIMERS_S.items():
                 self._shell(
                     node, f"sed -i 's/^{name} = [0-9.]*/{name} = {value_s}/' pair/*/node.toml"
@@ -99,7 +125,7 @@ class Installed:
         return "\n".join(
             (
                 *(f"{name}={address}" for name, address in self._addresses.items()),
-                f"WHEEL={self._wheel} TIMERS=fast",
+                f"WHEEL={self._wheel} TIMERS={self._timers}",
                 "export PIP_NO_INDEX=1 PIP_FIND_LINKS=~/wheels",
             )
         )
@@ -111,10 +137,14 @@ class Installed:
         token = (self.a.disk / "etc/srmd/token").read_text().strip()
         return Nodes(
             {
-                node: HostClient(machine.host.address, machine.host, token)
+                node: HostClient(machine.host.address, machine.host, token, self._ca(machine))
                 for node, machine in self.machines.items()
             }
         )
+
+    def _ca(self, machine: Container) -> Path | None:
+        """As it is at each call."""
+        return machine.disk / "etc/srmd/ca.crt" if self._tls else None
 
     def srmd(self, node: str, *words: str) -> str:
         """The command line, on that machine."""
