@@ -198,8 +198,8 @@ EVENTS: dict[str, EventInfo] = {
     ),
     "node.saved": EventInfo("The state that could not be stored is durable now."),
     "node.started": EventInfo(
-        "The node is up, with this identity, stored state, and state of its database: what a former"
-        " run said of the database is over."
+        "The node is up, with this version of srmd, this identity, stored state, and state of its"
+        " database: what a former run said of the database is over."
     ),
     "node.state_changed": EventInfo(
         "The node went from one state to another.",

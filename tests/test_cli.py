@@ -79,7 +79,7 @@ def status(a: Half, b: Half, op: int = 1, *, ha: bool = True) -> dict[str, Any]:
     return {
         "group": "lab",
         "ha_enabled": ha,
-        "local": half("a", a),
+        "local": {**half("a", a), "version": "0.1.0"},
         "peer": {
             **half("b", b),
             "heard": True,
@@ -858,6 +858,7 @@ Possible now: srmd failover a, srmd failover b
 SERVICE           STATE    CRITICAL  NOTE
 Cisco XCP Router  STARTED  yes
 Database: STARTED
+srmd that runs: a 0.1.0, b not told
 """
     )
 
@@ -1020,6 +1021,7 @@ b       標準      標準                     3             2           -  0.1 
 サービス          状態              重要  備考
 Cisco XCP Router  STARTED (実行中)  はい
 データベース: STARTED (実行中)
+実行中の srmd: a 0.1.0, b 不明
 """
     )
 

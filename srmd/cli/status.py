@@ -55,6 +55,8 @@ JAPANESE = {
     "Possible now: {actions}": "実行できる操作: {actions}",
     "no action on the pair": "なし",
     "Database: {state}": "データベース: {state}",
+    "srmd that runs: {versions}": "実行中の srmd: {versions}",
+    "not told": "不明",
 }
 
 
@@ -213,7 +215,16 @@ class Page:
 
             state = service_state(state).say(self._language)
         between = "\n\n" if "\n\n" in text else "\n"  # a narrow table is one of blocks
-        return f"{text}{between}{self._say('Database: {state}', state=state)}"
+        database = self._say("Database: {state}", state=state)
+        return f"{text}{between}{database}\n{self._versions()}"
+
+    def _versions(self) -> str:
+        """Of the running programs; a node of an older srmd tells none."""
+        told = (
+            f"{half['node']} {half.get('version') or self._say('not told')}"
+            for half in (self._status["local"], self._status["peer"])
+        )
+        return self._say("srmd that runs: {versions}", versions=", ".join(told))
 
     def _services_table(self, services: Iterable[Mapping[str, Any]]) -> str:
         if self._language == "en":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from srmd import __version__
 from srmd.config import Config, ConfigError
 from srmd.config.taking import Needs
 from srmd.core import handbook
@@ -117,6 +118,7 @@ from srmd.tls import Contexts
 from srmd.wire import control as messages
 from srmd.wire.codec import MalformedMessage
 from srmd.wire.rejected import Rejected, Trigger
+from srmd.wire.signing import software_of
 
 JOURNAL_FILE = "journal.jsonl"
 FAILED_LOOK_S = 0.1
@@ -235,6 +237,7 @@ class ServerNode:
             await self._tell()
         self.log.info(
             "node.started",
+            version=__version__,
             boot_id=self.memory.boot_id,
             start=self._start.value,
             stored_state=self.memory.state.name,
@@ -1021,6 +1024,7 @@ class ServerNode:
         try:
             came = verified(request, self.config, keyring, srm.control_mark)
             srm.control_mark = came.mark
+            srm.peer.version = software_of(headers)
             message = messages.decode_message(body, proved=came.proved)
             answer = await self._answer_once(srm, message)
         except Rejected as error:

@@ -12,6 +12,8 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 
+from srmd import __version__
+
 WATCHDOG_SHARE = 3
 """We report in so many parts of the time after which the manager loses patience: one late report
 must not be the end."""
@@ -44,8 +46,8 @@ class Notify:
         self._tell("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        line = " ".join(text.split())[:STATUS_CHARACTERS_MAX]
+        """One line for `systemctl status`, with the version that runs."""
+        line = f"{' '.join(text.split())[:STATUS_CHARACTERS_MAX]} (srmd {__version__})"
         self._tell(f"STATUS={line}")
 
     def stopping(self, limit_s: float) -> None:

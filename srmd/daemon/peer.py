@@ -51,6 +51,7 @@ from srmd.wire.control import (
 from srmd.wire.heartbeat import Heartbeat, Summary
 from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected
+from srmd.wire.signing import software_of
 
 READ_BYTES = 65_536
 TOLD_AGAIN_S = 10.0
@@ -106,6 +107,8 @@ class Peer:
         self._left_out_count = 0
         self._telling: asyncio.TimerHandle | None = None
         """Tells what is the case then, after changes that were only counted."""
+        self.version: str | None = None
+        """Version of srmd that the peer told last, in a call or an answer; None: it told none."""
         self.stale = False
         """The last call was refused: the peer has received newer messages under our id."""
         self._called_s: float | None = None
@@ -303,7 +306,9 @@ class Peer:
             ) as response:
                 body = await read_bounded(response)
                 answer = Answer(response.status, response.headers, body)
-                return believed(answer, request, keyring)
+                decoded = believed(answer, request, keyring)
+                self.version = software_of(answer.headers)
+                return decoded
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
             why = str(error) if isinstance(error, WrongNode) else in_words(error)

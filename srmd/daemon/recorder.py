@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
+from srmd import __version__
 from srmd.config import Config
 from srmd.core.events import Event
 from srmd.core.machine import Step
@@ -101,5 +102,6 @@ class Recorder:
                 self._config.limits.transition_s,
                 self._config.group.automatic_fallback_wait_s,
             ),
+            version=__version__,
         )
         self._journal.write(entry_to_json(Known(at_s, node, boot, about)))

@@ -78,7 +78,8 @@ async def get_status(call: Call) -> Answer:
 
 
 async def get_health(call: Call) -> Answer:
-    return Answer(200, {"state": call.facade.status()["local"]["state"]})
+    local = call.facade.status()["local"]
+    return Answer(200, {"state": local["state"], "version": local["version"]})
 
 
 async def get_serving(call: Call) -> Answer:

@@ -48,6 +48,7 @@ def by_node(values: Schema) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+VERSION: Schema = {"type": "string", "description": "Version of srmd that runs."}
 FLAG: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 OPERATION: Schema = {
@@ -140,7 +141,7 @@ SCHEMAS: dict[str, Schema] = {
             "needs": listed(answer({"key": TEXT, "command": TEXT})),
         }
     ),
-    "Health": answer({"state": TEXT}),
+    "Health": answer({"state": TEXT, "version": VERSION}),
     "Serving": answer({"serving": FLAG, "served": COUNT, "state": TEXT}),
     "Service": answer(
         {
@@ -155,7 +156,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "group": TEXT,
             "ha_enabled": FLAG,
-            "local": answer(_SIDE, optional={"outage": _OUTAGE}),
+            "local": answer({**_SIDE, "version": VERSION}, optional={"outage": _OUTAGE}),
             "peer": answer(
                 {
                     **_SIDE,
@@ -172,6 +173,11 @@ SCHEMAS: dict[str, Schema] = {
                 },
                 optional={
                     "outage": _OUTAGE,
+                    "version": {
+                        "type": ["string", "null"],
+                        "description": "Version of srmd that the peer told in its last control "
+                        "message; null: none since SRM started, or an older one that tells none.",
+                    },
                     "control_reachable": {"type": ["boolean", "null"]},
                     "control_error": {"type": "string", "description": "Why not; may be empty."},
                     "control_called_ago_s": {

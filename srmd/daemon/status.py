@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from srmd import __version__
 from srmd.core import handbook
 from srmd.core.services import SRM_SERVICE, ServiceState, ServiceStatus
 from srmd.core.states import Contact, Reason, State
@@ -58,6 +59,7 @@ def status(node: ServerNode) -> dict[str, Any]:
         "local": {
             "node": me,
             **half(*mine),
+            "version": __version__,
             "since": node.since,
             "op": machine.op,
             "outage": _outage(outages[0]),
@@ -177,6 +179,7 @@ def _peer(node: ServerNode) -> dict[str, Any]:
     last = srm.heartbeat.beats.last if srm is not None else None
     return {
         "node": node.config.peer.id,
+        "version": srm.peer.version if srm is not None else None,
         **half(*(shown or silent)),
         "since": srm.peer_since if srm is not None and shown is not None else None,
         "op": machine.peer.op if machine.peer is not None else None,

@@ -137,6 +137,8 @@ class LabNode:
         """What the process finds in its environment besides ours."""
         self.arguments: tuple[str, ...] = ()
         """Further words of its `srmd run`."""
+        self.source = Path(srmd.__file__).parent.parent
+        """The folder from which it imports srmd."""
         self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = (Port(socket.SOCK_DGRAM), Port(socket.SOCK_STREAM))
@@ -160,7 +162,7 @@ class LabNode:
         assert not running, f"node {self.id} runs already"
         self.vacate()
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SRMD_")}
-        importable = [str(Path(srmd.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        importable = [str(self.source), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(filter(None, importable))
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(

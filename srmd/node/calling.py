@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from srmd import __version__
 from srmd.config import Config
 from srmd.wire.control import (
     CommandMessage,
@@ -20,6 +21,7 @@ from srmd.wire.keys import Keyring
 from srmd.wire.rejected import Rejected, Trigger
 from srmd.wire.replay import Mark
 from srmd.wire.signing import (
+    SOFTWARE,
     Verified,
     is_authentic,
     request_digest,
@@ -96,7 +98,7 @@ def request_of(
         body=body,
         version=config.heartbeat.protocol_version,
     )
-    return Request(path, headers, body)
+    return Request(path, {**headers, SOFTWARE: __version__}, body)
 
 
 def verified(request: Request, config: Config, keyring: Keyring, mark: Mark) -> Verified:
@@ -126,7 +128,8 @@ def verified(request: Request, config: Config, keyring: Keyring, mark: Mark) -> 
 def answer_of(message: Message, request: Request, keyring: Keyring) -> Answer:
     body = encode_message(message)
     digest = request_digest(request.headers)
-    return Answer(200, sign_response(keyring, request_digest=digest, status=200, body=body), body)
+    headers = sign_response(keyring, request_digest=digest, status=200, body=body)
+    return Answer(200, {**headers, SOFTWARE: __version__}, body)
 
 
 def not_running(request: Request, keyring: Keyring, *, node: str) -> Answer:

@@ -5,6 +5,9 @@ down.  The rules of the file:
 
 - A save is whole or absent: written beside, synced, renamed over, the directory synced.
 - The file carries a checksum and a schema version; what does not fit is damage, never a guess.
+- It tells the oldest schema whose readers understand it (`reader_min`).  Such a reader passes over
+  facts that it does not know, and its next save leaves them out: so a node goes back to the srmd
+  that it had before (docs/versions.md).
 - The last good file stays as `node.json.1`.  It stands in for a damaged one, and the caller is
   told, because the node may then have forgotten its last transition.
 - One process at a time owns the directory (`lock_state_dir`).
@@ -32,6 +35,10 @@ from srmd.store import durable
 NODE_FILE = "node.json"
 LOCK_FILE = "lock"
 SCHEMA = 1
+READER_MIN = 1
+"""The oldest schema whose readers understand our files.  A fact that is added leaves it as it is,
+and its absence is understood too.  A fact that changes its meaning, or a new state or reason,
+raises it to `SCHEMA`: then there is no way back."""
 FILE_BYTES_MAX = 64 * 1024
 """A file that is larger was not written by us."""
 
@@ -215,10 +222,14 @@ def _read(path: Path) -> NodeMemory | None:
     if outer.get("sha256") != _checksum(schema, inner):
         raise _Damage("the checksum does not match the content")
     if schema > SCHEMA:
-        # The older file beside it may be readable, but would silently undo what a newer srmd did.
-        raise DamagedMemory(
-            path, f"schema {schema} is newer than {SCHEMA}", "start the srmd that wrote it"
-        )
+        least = inner.get("reader_min", schema)
+        if type(least) is not int or least > SCHEMA:
+            # The older file beside it may be readable, but would silently undo what was done since.
+            raise DamagedMemory(
+                path,
+                f"schema {schema} can be read from schema {least} on, and this srmd has {SCHEMA}",
+                "start the srmd that wrote it",
+            )
     while schema < SCHEMA:
         if schema not in MIGRATIONS:
             raise _Damage(f"schema {schema} is unknown")
@@ -281,7 +292,14 @@ _STATES = {state.name.lower(): state for state in OWN_STATES}
 
 
 def _encode(memory: NodeMemory) -> bytes:
-    inner: JsonObject = {
+    inner = _written(memory)
+    outer = {"schema": SCHEMA, "sha256": _checksum(SCHEMA, inner), "memory": inner}
+    return json.dumps(outer, indent=1).encode() + b"\n"
+
+
+def _written(memory: NodeMemory) -> JsonObject:
+    return {
+        "reader_min": READER_MIN,
         "node_id": memory.node_id,
         "state": memory.state.name.lower(),
         "reason": memory.reason.value,
@@ -297,8 +315,6 @@ def _encode(memory: NodeMemory) -> bytes:
         "peer_heartbeat_mark": memory.peer_heartbeat_mark,
         "peer_control_mark": memory.peer_control_mark,
     }
-    outer = {"schema": SCHEMA, "sha256": _checksum(SCHEMA, inner), "memory": inner}
-    return json.dumps(outer, indent=1).encode() + b"\n"
 
 
 def _checksum(schema: int, inner: JsonObject) -> str:

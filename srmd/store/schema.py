@@ -2,6 +2,10 @@
 
 A database tells its version (`PRAGMA user_version`) and is brought up to date step by step, in one
 transaction, when it is opened.  A step that has been released is never edited: add one.
+
+A step that only adds (a table, a column with a default) lets an older srmd go on with the database:
+it writes the oldest version whose program still may use it into `meta` under `reader_min`, and a
+later step never lowers it.  Without that row only the version itself, or a newer one, opens it.
 """
 
 from __future__ import annotations

@@ -509,14 +509,20 @@ def _must_be_ours(db: sqlite3.Connection, path: Path) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and application != APPLICATION_ID:
         raise _down(DatabaseFault.DAMAGED, path, "a SQLite file, but not of srmd")
-    if version > VERSION:
+    if version > VERSION and _reader_min(db, version) > VERSION:
         raise _down(DatabaseFault.NEWER, path, f"schema {version}, this srmd knows {VERSION}")
+
+
+def _reader_min(db: sqlite3.Connection, version: int) -> int:
+    """The oldest schema version whose program may use this database."""
+    found = db.execute("SELECT value FROM meta WHERE key = 'reader_min'").fetchone()
+    return version if found is None or type(found[0]) is not int else found[0]
 
 
 def _migrate(db: sqlite3.Connection) -> bool:
     """Bring it to our schema; whether there was nothing before."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == VERSION:
+    if version >= VERSION:
         return False
     for step in STEPS[version:]:
         for statement in step:

@@ -53,6 +53,8 @@ class About:
     wall: str
     """The wall clock at `at_s`, ISO 8601 in UTC; for people, it decides nothing."""
     timers: Timers
+    version: str | None = None
+    """Of srmd; None in journals that were written before it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def _about(raw: object) -> About:
         _whole(line.get("incarnation"), "about.incarnation"),
         wall,
         Timers(**{name: _seconds(value, f"about.timers.{name}") for name, value in known.items()}),
+        None if line.get("version") is None else _text(line["version"], "about.version"),
     )
 
 

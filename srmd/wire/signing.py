@@ -28,12 +28,16 @@ INCARNATION = "X-SRM-Incarnation"
 SEQ = "X-SRM-Seq"
 KEY = "X-SRM-Key"
 DIGEST = "X-SRM-Digest"
+SOFTWARE = "X-SRM-Software"
+"""Version of the program, for the eyes of administrators.  It is outside the digest, no decision
+depends on it, and a node that does not know the header passes over it."""
 
 IDENTITY_HEADERS = (VERSION, SENDER, RECEIVER, GROUP, INCARNATION, SEQ)
 MAX_HEADER_CHARS = 1000
 """A name of 64 characters needs at most 768, percent-encoded."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_SOFTWARE = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,31}", re.ASCII)
 _DIGEST = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}", re.ASCII)
 _PLAIN = re.compile(rf"[!-~]{{1,{MAX_HEADER_CHARS}}}", re.ASCII)
 
@@ -134,6 +138,12 @@ def verify_request(
     if keyring.proves:
         mark = seen(mark, incarnation=request.incarnation, seq=request.seq, width=CONTROL_WIDTH)
     return Verified(request.sender, mark, proved)
+
+
+def software_of(headers: Mapping[str, str]) -> str | None:
+    """Version of the program that sent a message; None where it tells none that can be shown."""
+    told = [value for name, value in headers.items() if name.lower() == SOFTWARE.lower()]
+    return told[0] if len(told) == 1 and _SOFTWARE.fullmatch(told[0]) else None
 
 
 def is_authentic(

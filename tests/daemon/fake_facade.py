@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from srmd import __version__
 from srmd.config import Address, Config, ControlConfig, GroupConfig, NodeConfig, PeerConfig
 from srmd.daemon.facade import (
     Action,
@@ -42,6 +43,7 @@ STATUS: dict[str, Any] = {
         "state": "Idle",
         "srm_state": 2,
         "reason": "On Admin Request",
+        "version": __version__,
         "since": "2026-01-02T03:04:05+00:00",
         "op": 7,
     },

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from srmd import __version__
 from srmd.daemon import http
 from srmd.daemon.facade import (
     Action,
@@ -151,7 +152,7 @@ async def test_the_status_is_the_nodes_own_words() -> None:
         status = await api.ask("GET", "/api/v1/status")
         health = await api.ask("GET", "/api/v1/health")
     assert status.json == STATUS
-    assert health.json == {"state": "Idle"}
+    assert health.json == {"state": "Idle", "version": __version__}
 
 
 async def test_a_control_message_passes_raw_both_ways() -> None:

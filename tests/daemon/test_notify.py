@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from srmd import __version__
 from srmd.daemon.notify import Notify
 
 BOUND_S = 10.0
@@ -34,7 +35,7 @@ def test_the_manager_is_told_in_its_own_words(manager: tuple[socket.socket, str]
     notify.stopping(limit_s=20.0)
     told = [listening.recv(4096).decode() for _ in range(4)]
     assert told == [
-        "STATUS=Normal / Normal",
+        f"STATUS=Normal / Normal (srmd {__version__})",
         "READY=1",
         "WATCHDOG=1",
         "STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000",
@@ -47,7 +48,7 @@ def test_a_status_cannot_smuggle_in_a_word_of_its_own(manager: tuple[socket.sock
     listening, name = manager
     notify = Notify(name)
     notify.status("Normal\nREADY=1")
-    assert listening.recv(4096) == b"STATUS=Normal READY=1"
+    assert listening.recv(4096) == f"STATUS=Normal READY=1 (srmd {__version__})".encode()
     notify.close()
 
 

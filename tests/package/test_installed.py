@@ -49,8 +49,13 @@ def test_the_examples_and_scenarios_are_found(installed: Installed, tmp_path: Pa
 def test_a_scenario_is_played_by_the_installed_package(
     installed: Installed, tmp_path: Path
 ) -> None:
-    scenario = ROOT / "configs" / "scenarios" / "row-03-manual-failover.toml"
-    assert "passed" in installed.srmd("lab", "run", "--quiet", scenario, cwd=tmp_path)
+    name = next(
+        word
+        for word, *_ in map(str.split, installed.srmd("lab", "list", cwd=tmp_path).splitlines())
+        if word.startswith("row-03")
+    )
+    assert "passed" in installed.srmd("lab", "run", "--quiet", name, cwd=tmp_path)
+    assert name in installed.srmd("lab", "list", name, cwd=tmp_path)
 
 
 def test_manual_and_completion_are_below_the_prefix(installed: Installed) -> None:

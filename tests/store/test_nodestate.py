@@ -162,9 +162,40 @@ def test_a_field_that_makes_no_sense_is_damage(
 def test_a_file_of_a_newer_srmd_is_refused_even_beside_a_good_old_one(path: Path) -> None:
     save(path, MEMORY)
     save(path, NEWER)
-    rewritten(path, lambda inner: inner, schema=2)
-    with pytest.raises(DamagedMemory, match="schema 2 is newer than 1; start the srmd that wrote"):
+    future = nodestate.SCHEMA + 1
+    rewritten(path, lambda inner: inner.update(reader_min=future), schema=future)
+    here = f"schema {future} can be read from schema {future} on, and this srmd has {future - 1}"
+    with pytest.raises(DamagedMemory, match=f"{here}; start the srmd that wrote it"):
         load(path)
+
+
+@pytest.mark.parametrize("least", [None, "1", True])
+def test_a_file_of_a_newer_srmd_that_does_not_tell_who_reads_it_is_refused(
+    path: Path, least: object
+) -> None:
+    save(path, MEMORY)
+    future = nodestate.SCHEMA + 1
+
+    def change(inner: dict[str, object]) -> None:
+        del inner["reader_min"]
+        if least is not None:
+            inner["reader_min"] = least
+
+    rewritten(path, change, schema=future)
+    with pytest.raises(DamagedMemory, match="start the srmd that wrote it"):
+        load(path)
+
+
+def test_a_file_of_a_newer_srmd_is_read_where_it_tells_so_without_what_is_new(path: Path) -> None:
+    save(path, MEMORY)
+    future = nodestate.SCHEMA + 1
+    added: dict[str, object] = {"reader_min": nodestate.SCHEMA, "moods": {"a": ["calm"]}}
+    rewritten(path, lambda inner: inner.update(added), schema=future)
+    assert loaded(path) == MEMORY
+    save(path, NEWER)
+    written = json.loads(path.read_bytes())
+    assert (written["schema"], "moods" in written["memory"]) == (nodestate.SCHEMA, False)
+    assert loaded(path) == NEWER
 
 
 def test_a_file_of_an_older_schema_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

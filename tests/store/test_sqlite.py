@@ -409,6 +409,26 @@ def test_a_database_of_a_newer_srmd_is_refused(path: Path) -> None:
         SqliteUserDatabase.open(path)
 
 
+@pytest.mark.parametrize("reader_min, opens", [(VERSION, True), (VERSION + 1, False), ("1", False)])
+def test_a_database_of_a_newer_srmd_opens_where_it_tells_so_and_stays_of_that_schema(
+    path: Path, reader_min: object, opens: bool
+) -> None:
+    of_version(path, VERSION)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("ALTER TABLE users ADD COLUMN mood TEXT")
+        db.execute("INSERT INTO meta VALUES ('reader_min', ?)", (reader_min,))
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    if not opens:
+        with pytest.raises(DatabaseDown, match="start the srmd that"):
+            SqliteUserDatabase.open(path)
+        return
+    with closing(SqliteUserDatabase.open(path)) as database:
+        database.import_csv(b"user_id,home_node\nanna,a\n", nodes=("a", "b"))
+        assert database.counts() == Counts({"a": 1}, unassigned=0, total=1)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
+
+
 def test_counts_stay_true_when_a_person_edits_the_table(
     database: SqliteUserDatabase, path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from srmd import __version__
 from tests.machines.container import Container
 from tests.machines.debian import MachineError
 from tests.systemd.installed import NORMAL, UNIT, Installed
@@ -76,13 +77,15 @@ def test_systemd_shows_what_the_node_is(pair: Installed) -> None:
     assert shown == {
         "Type": "notify",
         "ActiveState": "active",
-        "StatusText": NORMAL,
+        "StatusText": f"{NORMAL} (srmd {__version__})",
         "WatchdogUSec": "20s",
         "NotifyAccess": "main",
     }
     pair.srmd("a", "failover", "a")
     pair.nodes.wait_for("Idle / On Admin Request", BACKUP_BY_HAND)
-    assert pair.b.unit(UNIT, "StatusText") == {"StatusText": BACKUP_BY_HAND}
+    assert pair.b.unit(UNIT, "StatusText") == {
+        "StatusText": f"{BACKUP_BY_HAND} (srmd {__version__})"
+    }
 
 
 def test_row_5_a_restart_of_the_unit_is_a_restart_of_srm(pair: Installed) -> None:
@@ -251,6 +254,6 @@ def test_row_21_a_partition_fails_both_and_recover_heals_it(pair: Installed) -> 
             cut.enter_context(machine.host.rule("ingress", "tcp dport 20075 drop"))
         pair.nodes.wait_for(ALONE, ALONE)
     pair.nodes.wait_for(SPLIT, SPLIT)
-    assert pair.a.unit(UNIT, "StatusText") == {"StatusText": SPLIT}
+    assert pair.a.unit(UNIT, "StatusText") == {"StatusText": f"{SPLIT} (srmd {__version__})"}
     pair.srmd("a", "recover")
     pair.is_home()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -157,6 +157,7 @@ ABOUT = About(
         Known(1.5, Node(op=3), boot=True, about=ABOUT),
         Known(1.5, Node(op=3), boot=False, about=ABOUT),
         Known(1.5, Node(op=3), boot=True, about=None),
+        Known(1.5, Node(op=3), boot=True, about=replace(ABOUT, version="0.1.0")),
         Decided(2.25, PeerDown(), State.TAKING_OVER, Reason.PEER_DOWN, 4),
         Beats(3.0, 3, (Sent(7, 2.5), Sent(8, 2.75)), (Heard(2, 9, 2.625),)),
         Dropped(12),

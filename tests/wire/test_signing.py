@@ -13,6 +13,7 @@ from srmd.wire.signing import (
     request_digest,
     sign_request,
     sign_response,
+    software_of,
     verify_request,
     verify_response,
 )
@@ -63,6 +64,30 @@ def answer_rejected(headers: dict[str, str], keyring: Keyring = RING, **changed:
     with pytest.raises(Rejected) as caught:
         verify_response(keyring, headers, **{**parts, **changed})
     return caught.value.trigger
+
+
+@pytest.mark.parametrize(
+    "told, shown",
+    [
+        ({"x-srm-software": "0.1.0"}, "0.1.0"),
+        ({"X-SRM-Software": "1.2.0rc1+local"}, "1.2.0rc1+local"),
+        ({"X-SRM-Software": "1\x1b[31m"}, None),
+        ({"X-SRM-Software": "1" * 33}, None),
+        ({"X-SRM-Software": ""}, None),
+        ({"X-SRM-Software": "1", "x-srm-software": "2"}, None),
+        ({}, None),
+    ],
+)
+def test_the_version_of_the_program_is_shown_only_where_it_reads_as_one(
+    told: dict[str, str], shown: str | None
+) -> None:
+    assert software_of(told) == shown
+
+
+def test_the_version_of_the_program_is_no_part_of_what_a_digest_proves() -> None:
+    """A node that tells none and one that tells it understand each other."""
+    assert receive({**sign(), "X-SRM-Software": "9.9"})[0] == "a"
+    assert receive(sign())[0] == "a"
 
 
 def test_the_headers_and_their_digests_are_pinned() -> None:

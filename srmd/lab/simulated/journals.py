@@ -11,6 +11,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from srmd import __version__
 from srmd.core.events import Booted
 from srmd.core.node import Node
 from srmd.lab.scenario.verbs import NodeName
@@ -89,5 +90,6 @@ class Journals:
                 config.limits.transition_s,
                 config.group.automatic_fallback_wait_s,
             ),
+            version=__version__,
         )
         return Known(at_s, node, boot, about)
