@@ -67,11 +67,16 @@ containers: env ## a pair in podman's containers, in a network of its own (needs
 		$(BIN)/pytest tests/containers; \
 	fi
 
-wheel: env ## sdist, and from it the wheel, in dist/; the same bytes each time
+wheel: env ## sdist, wheel, lock file and bill of materials in dist/; the same bytes each time
 	rm -rf dist build
 	$(BIN)/hatchling build --target sdist --directory dist
 	mkdir -p build && tar -xzf dist/*.tar.gz -C build
 	cd build/srmd-* && $(CURDIR)/$(BIN)/hatchling build --target wheel --directory $(CURDIR)/dist
+	cp requirements-runtime.lock dist/
+	$(BIN)/python sbom.py dist/srmd-*.whl
+
+sbom: wheel ## the wheel, and what it is made of beside it (CycloneDX)
+	@ls dist/*.cdx.json
 
 package: env ## install wheel and sdist in empty environments and test the command there
 	$(BIN)/pytest tests/package

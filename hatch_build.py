@@ -1,4 +1,6 @@
-"""Puts the manual page and the completion scripts into the wheel, made from the parser itself.
+"""Puts the manual page, the completion scripts and the documents into the wheel.
+
+Page and scripts are made from the parser itself, the documents from those of the repository.
 
 Nothing of it is kept in the repository, so nothing of it can be out of date.  An editable install
 has none of it: `srmd completion SHELL` prints the same scripts.
@@ -19,6 +21,7 @@ PLACES = {
     "fish": "share/fish/vendor_completions.d/srmd.fish",
 }
 MANUAL = "share/man/man1/srmd.1"
+DOCUMENTS = "share/doc/srmd"
 
 
 class SharedFiles(BuildHookInterface[Any]):
@@ -27,14 +30,20 @@ class SharedFiles(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             return
+        root = Path(self.root)
         sys.path.insert(0, self.root)
         try:
             # The standard library is enough for these.
+            import documents
             from srmd.cli.completion import SCRIPTS
             from srmd.cli.manual import page
         finally:
             sys.path.remove(self.root)
-        texts = {MANUAL: page(), **{PLACES[shell]: text for shell, text in SCRIPTS.items()}}
+        texts = {
+            MANUAL: page(),
+            **{PLACES[shell]: text for shell, text in SCRIPTS.items()},
+            **{f"{DOCUMENTS}/{name}": text for name, text in documents.installed(root).items()},
+        }
         for place, text in texts.items():
             file = Path(self.root, MADE, place)
             file.parent.mkdir(parents=True, exist_ok=True)

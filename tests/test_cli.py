@@ -863,6 +863,37 @@ srmd that runs: a 0.1.0, b not told
     )
 
 
+@pytest.mark.parametrize(
+    "language, said, name",
+    [
+        ("en", "Trouble, by symptom: ", "trouble.md"),
+        ("ja", "症状別のトラブル対処: ", "trouble.ja.md"),
+    ],
+)
+def test_a_status_that_is_not_well_points_to_the_page_by_symptom(
+    language: str, said: str, name: str, node: FakeNode, capsys: Capture
+) -> None:
+    well = status(NORMAL, NORMAL)
+    notice = {"key": "one_way", "en": "One way.", "ja": "片方向"}
+    resting = {**well["handbook"], "stable": True}
+    wanted = {**resting, "key": "manually_failed_over"}
+    silent = {**resting, "key": "peer_down"}
+    for answer, points in (
+        ({**well, "handbook": resting}, False),
+        ({**well, "handbook": wanted}, False),
+        ({**well, "handbook": {**silent, "stable": False}}, False),
+        ({**well, "handbook": silent}, True),
+        ({**well, "notices": [notice]}, True),
+    ):
+        node.statuses = [answer]
+        assert main(["status", "--lang", language]) == 0
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last.startswith(said) is points
+        if points:
+            page = Path(last.removeprefix(said))
+            assert (page.name, page.is_file()) == (name, True)
+
+
 def every_offer() -> dict[str, list[dict[str, str]]]:
     """The commands that node a may offer, in each state beside each state of node b."""
     found = {}

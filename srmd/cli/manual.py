@@ -92,6 +92,15 @@ srmd status \\-\\-watch
 srmd explain
 .fi
 .RE
+.SH FILES
+.TP
+.I share/doc/srmd/README.md
+Below the prefix of the installation (/opt/srmd): two machines, from their installation to their
+removal.
+.TP
+.I share/doc/srmd/trouble.md
+Trouble, by symptom: what you see, what it is, what to do.  In Japanese:
+.IR trouble.ja.md .
 .SH NOTES
 srmd is not affiliated with, endorsed by or supported by Cisco.
 """

@@ -23,6 +23,9 @@ Status = Mapping[str, Any]
 OF_THE_PAIR = frozenset({"recover"})
 """Actions whose command names no node: the API tells which node takes them, people need not."""
 
+INTENDED = frozenset({"normal", "manually_failed_over"})
+"""Rows of a pair that is as somebody wants it."""
+
 HEAD = ("NODE", "STATE", "REASON", "SRMSTATE", "ASSIGNED", "SERVED", "HEARTBEAT")
 JAPANESE = {
     "NODE": "ノード",
@@ -57,6 +60,7 @@ JAPANESE = {
     "Database: {state}": "データベース: {state}",
     "srmd that runs: {versions}": "実行中の srmd: {versions}",
     "not told": "不明",
+    "Trouble, by symptom: {file}": "症状別のトラブル対処: {file}",
 }
 
 
@@ -96,6 +100,16 @@ def possible(status: Status) -> list[str]:
     return list(dict.fromkeys(map(" ".join, words)))
 
 
+def trouble_page(language: Language) -> str | None:
+    """As it was installed, or of the checkout."""
+    import sys  # only trouble pays for these
+    from pathlib import Path
+
+    name = "trouble.ja.md" if language == "ja" else "trouble.md"
+    places = (Path(sys.prefix, "share/doc/srmd"), Path(__file__).parents[2] / "docs")
+    return next((str(place / name) for place in places if (place / name).is_file()), None)
+
+
 def page(status: Status, language: Language = "en") -> str:
     """What is shown to people."""
     return Page(status, language).text()
@@ -113,6 +127,7 @@ class Page:
             "\n".join([*wrapped(self.heading()), self._pair()]),
             self.advice(),
             self._services(),
+            self._trouble(),
         ]
         return "\n\n".join(part for part in parts if part)
 
@@ -198,6 +213,15 @@ class Page:
         can = map(unbroken, possible(self._status))
         actions = ", ".join(can) or self._say("no action on the pair")
         return "\n".join([*lines, *wrapped(self._say("Possible now: {actions}", actions=actions))])
+
+    def _trouble(self) -> str:
+        """The page to look at when something is not well."""
+        row = self._status.get("handbook") or {}
+        rests = row.get("stable") and row.get("key") not in INTENDED
+        if not (rests or self._status.get("mismatch") or self._status.get("notices")):
+            return ""
+        file = trouble_page(self._language)
+        return "" if file is None else self._say("Trouble, by symptom: {file}", file=file)
 
     def _row_name(self, row: Mapping[str, Any]) -> str:
         if row.get("row"):

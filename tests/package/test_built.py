@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -64,8 +67,67 @@ def test_manual_completion_and_units_are_where_the_system_looks_for_them(built: 
     prefix = f"srmd-{__version__}.data/data/"
     found = {name for name in files(built.wheel) if name.startswith(prefix)}
     units = {f"lib/systemd/system/{unit.name}" for unit in (ROOT / "deploy/systemd").iterdir()}
-    shared = {*SHARED, *units, "share/doc/srmd/README.md", "share/doc/srmd/logrotate"}
+    documents = {name for name in found if name.startswith(f"{prefix}share/doc/srmd/")}
+    assert {f"{prefix}share/doc/srmd/{name}" for name in DOCUMENTS} <= documents
+    found -= documents
+    shared = {*SHARED, *units}
     assert found == {prefix + name for name in shared}
+
+
+DOCUMENTS = (
+    "README.md",
+    "faultproxy.md",
+    "logrotate",
+    "trouble.md",
+    "trouble.ja.md",
+    "versions.md",
+)
+
+
+def test_every_link_of_an_installed_document_leads_to_an_installed_one(built: Built) -> None:
+    prefix = f"srmd-{__version__}.data/data/share/doc/srmd/"
+    texts = {
+        name.removeprefix(prefix): content.decode()
+        for name, content in files(built.wheel).items()
+        if name.startswith(prefix)
+    }
+    links = {
+        (name, target)
+        for name, text in texts.items()
+        for target in re.findall(r"\]\(([^)#\s]+)", text)
+        if "://" not in target
+    }
+    assert len(links) > 5
+    assert {(name, target) for name, target in links if target not in texts} == set()
+
+
+def test_the_bill_of_materials_names_all_that_is_locked_with_its_licence(
+    built: Built, tmp_path: Path
+) -> None:
+    """Of CycloneDX 1.5; each reference leads to a package, and the bytes are the same each time."""
+    wheel = shutil.copy(built.wheel, tmp_path)
+    done(sys.executable, ROOT / "sbom.py", wheel, cwd=tmp_path)
+    (made,) = tmp_path.glob("*.cdx.json")
+    assert made.name == f"srmd-{__version__}.cdx.json"
+    written = made.read_bytes()
+    done(sys.executable, ROOT / "sbom.py", wheel, cwd=tmp_path)
+    assert made.read_bytes() == written
+    bom = json.loads(written)
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.5")
+    lock = (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE))
+    assert {(one["name"], one["version"]) for one in bom["components"]} == locked
+    assert len(locked) > 8
+    for one in bom["components"]:
+        (licence,) = one["licenses"]
+        assert licence.get("expression") or licence["license"]["name"], one["name"]
+    ours = bom["metadata"]["component"]
+    digest = hashlib.sha256(built.wheel.read_bytes()).hexdigest()
+    assert ours["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    refs = {one["bom-ref"] for one in (*bom["components"], ours)}
+    assert {one["ref"] for one in bom["dependencies"]} == refs
+    needed = {ref for one in bom["dependencies"] for ref in one["dependsOn"]}
+    assert needed == refs - {ours["bom-ref"]}
 
 
 def test_the_sdist_has_what_the_tests_and_the_guides_need(built: Built) -> None:
