@@ -124,6 +124,7 @@ COMMANDS: dict[str, Meanings] = {
         FAILED="the files cannot be made here; the message says why",
         REFUSED="files are there already; nothing has changed",
     ),
+    "srmd backup": _of(*_LOCAL, FAILED="no backup was made; the message says why"),
     "srmd completion": _of(*_LOCAL),
     "srmd replay": _of(
         *_LOCAL,

@@ -183,6 +183,7 @@ def root() -> Parser:
     _command(words, "explain", "what a pair of states means, and what to do about it", _explain)
     _family(words, "config", "the configuration file", _config)
     _word(words, "init", "write the files of a new pair: configuration, key, token", _init)
+    _word(words, "backup", "the state of a node into one file, while it runs", _backup)
     _word(words, "completion", "completion of these words by a shell", _completion)
     _word(words, "replay", "feed a journal through the machine again", _replay)
     _word(words, "why", "why a node changed its state, back to what began it", _why)
@@ -486,6 +487,22 @@ def _init(init: Parser) -> None:
     )
     pair.add_argument("--tls-ca", metavar="DIR", help="an earlier DIR/ca, to sign again (a new CA)")
     _does(init, "init", "init")
+
+
+def _backup(backup: Parser) -> None:
+    backup.description = (
+        "Writes the memory of a node and its users into a file of DIR, while the node runs, and"
+        " removes the oldest backups there.  Configuration and keys are not in it."
+    )
+    backup.add_argument("folder", metavar="DIR", help="where the backups lie; made if missing")
+    backup.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        default="/var/lib/srmd",
+        help="node.state_dir of the node (/var/lib/srmd)",
+    )
+    backup.add_argument("--keep", metavar="N", default="14", help="so many backups stay (14)")
+    _does(backup, "backup", "backup")
 
 
 def _completion(completion: Parser) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 
 from srmd import __version__
 from srmd.cli.completion import SCRIPTS
-from tests.package.conftest import ROOT, Built, Installed, done, environment
+from tests.machines import guide
+from tests.package.conftest import ROOT, STEP_LIMIT_S, Built, Installed, done, environment
 from tests.package.test_built import SHARED
 
 OF_THE_COMMAND = ("tests/test_cli.py", "tests/test_init.py", "tests/test_completion.py")
@@ -63,6 +66,41 @@ def test_manual_and_completion_are_below_the_prefix(installed: Installed) -> Non
         assert (installed.folder / name).is_file(), name
     bash = installed.folder / "share/bash-completion/completions/srmd"
     assert bash.read_text(encoding="utf-8") == SCRIPTS["bash"]
+
+
+@pytest.mark.timeout(600)
+def test_the_wheel_installs_by_hashes_and_without_an_index(built: Built, tmp_path: Path) -> None:
+    """By the commands of the guide, in their order."""
+    done(sys.executable, "-m", "venv", tmp_path / "opt/srmd", cwd=tmp_path)
+    shutil.copy(ROOT / "requirements-runtime.lock", tmp_path)
+    shutil.copy(built.wheel, tmp_path)
+    blocks = guide.read().sections["Without network, and with hashes"]
+    commands = [line for block in blocks for line in block.commands if "/bin/pip " in line]
+    assert [command.split()[1] for command in commands] == [
+        "download",
+        "install",
+        "install",
+        "check",
+    ]
+    for command in commands:
+        words = command.replace("/opt/srmd", "opt/srmd").replace('"$WHEEL"', built.wheel.name)
+        # An index that does not answer: only the download may reach another one.
+        env = {} if " download " in command else {"PIP_INDEX_URL": "http://127.0.0.1:1/"}
+        done(*words.split(), cwd=tmp_path, env=env)
+    offline = Installed(tmp_path / "opt/srmd")
+    assert offline.srmd("--version", cwd=tmp_path) == f"srmd {__version__}\n"
+    lock = (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8")
+    (tmp_path / "requirements-runtime.lock").write_text(lock.replace("sha256:", "sha256:0"))
+    wrong = subprocess.run(
+        [*commands[1].replace("/opt", "opt").split(), "--force-reinstall"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=STEP_LIMIT_S,
+    )
+    assert wrong.returncode != 0
+    assert "hash" in wrong.stderr.lower(), wrong.stderr
 
 
 @pytest.mark.timeout(600)

@@ -11,7 +11,7 @@ from typing import Final, Literal, Self
 
 from tests.machines import guide
 from tests.machines.container import Container
-from tests.machines.debian import run
+from tests.machines.debian import PROJECT, run
 from tests.machines.guide import Block
 from tests.machines.looking import HostClient, Nodes
 from tests.netns.hosts import Host
@@ -24,6 +24,8 @@ BACK: Final = "Back again"
 UNIT: Final = "srmd.service"
 NORMAL: Final = "Normal / Normal"
 USERS: Final = 500
+LOCK: Final = PROJECT / "requirements-runtime.lock"
+"""Lies beside the wheel."""
 TIMERS_S: Final = {
     "keep_alive_timeout_s": 3.9,
     "initialization_keep_alive_timeout_s": 20,
@@ -196,6 +198,7 @@ def _furnish(disk: Path, wheels: Path) -> None:
     """What a fresh machine with network would find elsewhere: the wheels that srmd depends on."""
     kept = disk / "root" / "wheels"
     kept.mkdir()
+    (disk / "root" / LOCK.name).write_bytes(LOCK.read_bytes())
     for wheel in wheels.glob("*.whl"):
         if not wheel.name.startswith("srmd-"):
             (kept / wheel.name).write_bytes(wheel.read_bytes())

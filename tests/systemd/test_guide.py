@@ -30,6 +30,13 @@ def test_each_section_works_and_leaves_the_pair_at_home(title: str, pair: Instal
     pair.is_home()
 
 
+def test_a_backup_of_each_node_is_there(pair: Installed) -> None:
+    for machine in pair.machines.values():
+        kept = list((machine.disk / "var/lib/private/srmd-backup").glob("*.srmd.tgz"))
+        assert kept
+        assert {file.stat().st_mode & 0o777 for file in kept} == {0o600}
+
+
 def test_the_old_key_is_gone_after_the_rotation(pair: Installed) -> None:
     for machine in pair.machines.values():
         text = (machine.disk / "etc/srmd/node.toml").read_text()
