@@ -45,7 +45,8 @@ def restarted_from(pair: LabPair, node: LabNode, folder: Path) -> None:
     """As the guide's "A new version": its users are with the peer while it changes, and return."""
     peer = pair.b if node is pair.a else pair.a
     node.failover()
-    pair.wait_for(**{node.id: IDLE, peer.id: BACKUP})
+    a, b = (IDLE, BACKUP) if node is pair.a else (BACKUP, IDLE)
+    pair.wait_for(a=a, b=b)
     assert node.terminate() == 0
     node.source = folder
     node.start()
@@ -106,7 +107,7 @@ def test_one_node_after_the_other_goes_up_and_comes_back(pair: LabPair, tmp_path
 
 
 def op(pair: LabPair) -> int:
-    return max(node.status()["local"]["op"] for node in pair.nodes)
+    return max(int(node.status()["local"]["op"]) for node in pair.nodes)
 
 
 def test_a_peer_that_tells_no_version_is_understood_and_understands(
