@@ -16,6 +16,7 @@ from tests.real.conftest import records
 USERS = 10
 HOME = {"a": USERS // 2, "b": USERS // 2}
 NORMAL = "Normal/Normal"
+BACKUP = "Running in Backup Mode/On Admin Request"
 
 
 def test_a_backup_of_a_running_node_is_put_back_and_known_as_a_copy(tmp_path: Path) -> None:
@@ -35,6 +36,8 @@ def test_a_backup_of_a_running_node_is_put_back_and_known_as_a_copy(tmp_path: Pa
         pair.a.client.generate_users(2, "balanced", "later")
         more = {node: count + 1 for node, count in HOME.items()}
         pair.wait_until("more served", lambda: pair.served() == more)
+        pair.b.failover()
+        pair.wait_for(a=BACKUP, b="Idle/On Admin Request")
         assert pair.b.terminate() == 0
         for file in (*state.glob("node.json*"), *state.glob("users.sqlite3*")):
             file.unlink()
@@ -51,8 +54,7 @@ def test_a_backup_of_a_running_node_is_put_back_and_known_as_a_copy(tmp_path: Pa
             )
 
         pair.wait_until("both have all users", whole)
-        if "fallback" in {one["action"] for one in pair.b.offered()}:
-            pair.b.fallback()
+        pair.b.fallback()
         pair.wait_for(a=NORMAL, b=NORMAL)
         pair.wait_until("all are at home", lambda: pair.served() == more)
 
