@@ -13,49 +13,99 @@ import ssl
 
 import aiohttp
 
-CLOSED = "the connection was closed before the answer"
+from srmd.core.texts import CALL_FAILURES, CERTIFICATE_VERDICTS, Text, system_error
+
+NO_TLS_THERE = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG"})
+"""OpenSSL's reasons where what answers is no record of TLS: a plain HTTP port."""
+NOT_BELIEVED_THERE = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+"""OpenSSL's reasons where the other side refuses the certificate that it was shown."""
 
 
-def in_words(failed: Exception) -> str:
+def in_words(failed: BaseException) -> Text:
     """The reason for which a call had no answer, without its address."""
+    inner = _of_tls(failed)
+    if inner is not None and not isinstance(failed, aiohttp.ClientConnectorCertificateError):
+        reason = _reason(inner)
+        if reason in NOT_BELIEVED_THERE:
+            alert = reason.partition("_ALERT_")[2].replace("_", " ").lower()
+            return CALL_FAILURES["refuses_ours"].naming(verdict=alert)
+        if reason in NO_TLS_THERE:
+            return CALL_FAILURES["plain"]
     match failed:
         case aiohttp.ClientConnectorCertificateError():
-            return f"its certificate is not believed{_verdict(failed.certificate_error)}"
+            verdict = _verdict(failed.certificate_error)
+            return CALL_FAILURES["certificate"].naming(verdict=verdict)
         case aiohttp.ClientConnectorSSLError():
-            return "what answers there does not speak TLS as this node does"
+            return CALL_FAILURES["tls"]
         case aiohttp.ClientConnectorError():
-            return _of_system(failed.os_error, "no connection at any of its addresses")
+            return _of_system(failed.os_error, CALL_FAILURES["addresses"])
         case TimeoutError():
-            return "no answer in time"
+            return CALL_FAILURES["late"]
         case aiohttp.ClientPayloadError():
-            return "the connection was closed in the middle of the answer"
+            return CALL_FAILURES["middle"]
         case aiohttp.ClientResponseError():
-            return "what answers there does not speak HTTP as srmd does"
+            return CALL_FAILURES["not_http"]
         case aiohttp.InvalidURL() | UnicodeError():
-            return "its address is no name that can be looked up"
+            return CALL_FAILURES["no_name"]
         case ssl.SSLError():
-            return "the TLS connection failed"
+            return CALL_FAILURES["tls_failed"]
         case OSError():
-            return _of_system(failed, CLOSED)
+            return _of_system(failed, CALL_FAILURES["closed"])
         case aiohttp.ClientConnectionError():
-            return CLOSED
+            return CALL_FAILURES["closed"]
         case _:
-            return f"the call failed ({type(failed).__name__})"
+            return CALL_FAILURES["other"].naming(kind=type(failed).__name__)
 
 
-def _of_system(failed: OSError, otherwise: str) -> str:
+def is_of_certificates(failed: BaseException) -> bool:
+    """One of both sides does not believe the certificate of the other."""
+    inner = _of_tls(failed)
+    return isinstance(inner, ssl.SSLCertVerificationError) or (
+        inner is not None and _reason(inner) in NOT_BELIEVED_THERE
+    )
+
+
+def _of_tls(failed: BaseException) -> ssl.SSLError | None:
+    """The error of TLS behind a failure; aiohttp keeps it in several places."""
+    found = (
+        getattr(failed, "os_error", None),
+        getattr(failed, "certificate_error", None),
+        failed.__cause__,
+        failed,
+    )
+    return next((one for one in found if isinstance(one, ssl.SSLError)), None)
+
+
+def _reason(failed: ssl.SSLError) -> str:
+    """OpenSSL's name for it; an error that Python did not get from OpenSSL has none."""
+    return getattr(failed, "reason", None) or ""
+
+
+def _of_system(failed: OSError, otherwise: Text) -> Text:
     """The system's words for the error; `otherwise`: there is no number to ask it about.
 
     asyncio and aiohttp put addresses and words of their own into strerror.
     """
     if isinstance(failed, socket.gaierror):
-        return (failed.strerror or "its name cannot be looked up").lower()
+        unresolved = CALL_FAILURES["unresolved"]
+        return system_error(failed.strerror.lower()) if failed.strerror else unresolved
     if failed.errno is not None and failed.errno > 0:
-        return os.strerror(failed.errno).lower()
+        return system_error(os.strerror(failed.errno).lower())
     return otherwise
 
 
-def _verdict(failed: Exception) -> str:
+def _verdict(failed: Exception) -> str | Text:
     """Of a certificate, in the words of OpenSSL's list of reasons, such as a date or a name."""
     message = getattr(failed, "verify_message", "")
-    return f": {message}" if message else ""
+    if not message:
+        return ""
+    told = CERTIFICATE_VERDICTS.get(message, Text(message, message))
+    return Text(f": {told.en}", f": {told.ja}")

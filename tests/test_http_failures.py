@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from threading import Thread
@@ -13,8 +14,10 @@ import aiohttp
 import pytest
 
 from srmd.client import Client, Unreachable
-from srmd.http_failures import in_words
+from srmd.http_failures import in_words, is_of_certificates
 
+LATIN = re.compile("(?!HTTP|TLS|srmd)[A-Za-z]{3,}")
+"""English in a Japanese text; names of protocols are none."""
 INNER = "Can not write request body for http://127.0.0.1:1/control/v1/report"
 KEY: Any = SimpleNamespace(host="127.0.0.1", port=1, ssl=True, is_ssl=False)
 RESET = "connection reset by peer"
@@ -60,14 +63,38 @@ def refused(number: int | None) -> OSError:
 )
 def test_a_failed_call_is_told_in_our_words(failed: Exception, said: str) -> None:
     """An operator read "can not write request body for http://..."."""
-    assert in_words(failed) == said
+    assert in_words(failed).en == said
+    assert not LATIN.search(in_words(failed).ja.replace(type(failed).__name__, ""))
 
 
 def test_a_certificate_is_told_with_what_is_wrong_with_it() -> None:
     verdict = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] (_ssl.c:1006)")
     verdict.verify_message = "certificate has expired"
     failed = aiohttp.ClientConnectorCertificateError(KEY, verdict)
-    assert in_words(failed) == "its certificate is not believed: certificate has expired"
+    assert in_words(failed).en == "its certificate is not believed: certificate has expired"
+    assert in_words(failed).ja == "証明書が信頼できません: 証明書の期限が切れています"
+    assert is_of_certificates(failed)
+
+
+@pytest.mark.parametrize(
+    "reason, said",
+    [
+        ("WRONG_VERSION_NUMBER", "it speaks plain HTTP on its control port, and [tls] is on here"),
+        (
+            "TLSV1_ALERT_UNKNOWN_CA",
+            "it does not believe the certificate of this node (unknown ca)",
+        ),
+    ],
+)
+def test_what_the_other_side_does_not_speak_or_believe_is_told(reason: str, said: str) -> None:
+    """It was "wrong version number (_ssl.c:1006)", and "operation not permitted"."""
+    inner = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
+    inner.reason = reason
+    assert in_words(aiohttp.ClientConnectorSSLError(KEY, inner)).en == said
+    outer = aiohttp.ClientOSError(1, INNER)
+    outer.__cause__ = inner
+    assert in_words(outer).en == said
+    assert is_of_certificates(outer) == ("CA" in reason)
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])

@@ -312,7 +312,9 @@ class _Judged:
             words = "node {peer} does not receive the heartbeats of node {node}"
             self._note(Level.WARNING, words)
         if peer.get("control_reachable") is False:
-            why, ago_s = peer.get("control_error") or "?", peer.get("control_called_ago_s")
+            told = "control_error" if self._language == "en" else "control_error_ja"
+            why = peer.get(told) or peer.get("control_error") or "?"
+            ago_s = peer.get("control_called_ago_s")
             words = "the control channel of node {peer} is not reached: {why}"
             if ago_s is not None:
                 words = (

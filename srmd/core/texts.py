@@ -462,12 +462,17 @@ HINTS: Final[dict[str, Text]] = {
     ),
     "control": Text(
         "The control channel of node {peer} was not reached by the last call, {ago_s} s ago: {why}."
-        " Check peer.control of node {node}, the address at which node {peer} listens, and the"
-        " network between.",
+        " {advice}",
         "ノード {peer} の制御チャネルに、最後の呼び出し ({ago_s} 秒前) では"
-        "接続できませんでした: {why}。"
-        "ノード {node} の peer.control、ノード {peer} の待ち受けアドレス、"
-        "間のネットワークを確認します。",
+        "接続できませんでした: {why}。{advice}",
+    ),
+    "not_replicated": Text(
+        "Node {peer} has not read the last {count} changes to the users of node {node}, for"
+        " {since_s} s now. After a failover node {peer} would not serve these users correctly."
+        " Repair the control channel from node {peer} to node {node}.",
+        "ノード {peer} は、ノード {node} のユーザの最新の変更 {count} 件を {since_s} 秒間"
+        "読み取っていません。フェールオーバーすると、ノード {peer} はこのユーザに正しいサービスを"
+        "提供できません。ノード {peer} からノード {node} への制御チャネルを修復します。",
     ),
     "databases": Text(
         "The user databases differ: node {node} holds {count} users and node {peer} {peer_count},"
@@ -488,6 +493,138 @@ HINTS: Final[dict[str, Text]] = {
     ),
 }
 """Notices besides the row of the handbook (srmd)."""
+
+CONTROL_ADVICE: Final[dict[str, Text]] = {
+    "network": Text(
+        "Check peer.control of node {node}, the address at which node {peer} listens, and the"
+        " network between.",
+        "ノード {node} の peer.control、ノード {peer} の待ち受けアドレス、"
+        "間のネットワークを確認します。",
+    ),
+    "certificate": Text(
+        "Check tls.certificate of node {peer} and tls.ca of both nodes. Replace what is wrong, then"
+        " run `systemctl reload srmd.service` there.",
+        "ノード {peer} の tls.certificate と両ノードの tls.ca を確認します。"
+        "誤りがあれば交換し、そこで `systemctl reload srmd.service` を実行します。",
+    ),
+    "tls": Text(
+        "Give [tls] to both nodes or to none, with https:// or http:// in peer.control of the"
+        " other, and reboot the node that changes.",
+        "[tls] は両ノードに設定するか、どちらにも設定しません。もう一方のノードの peer.control も"
+        " https:// または http:// に合わせ、変更したノードをリブートします。",
+    ),
+}
+"""`advice` in the hint on the control channel, by the kind of its failure."""
+
+CALL_FAILURES: Final[dict[str, Text]] = {
+    "certificate": Text(
+        "its certificate is not believed{verdict}", "証明書が信頼できません{verdict}"
+    ),
+    "names": Text(
+        "its certificate names {there}, and {needed} is needed",
+        "証明書の名前は {there} ですが、{needed} が必要です",
+    ),
+    "tls": Text(
+        "what answers there does not speak TLS as this node does",
+        "応答した相手の TLS はこのノードと合いません",
+    ),
+    "plain": Text(
+        "it speaks plain HTTP on its control port, and [tls] is on here",
+        "制御ポートは暗号化されていない HTTP です。このノードでは [tls] が有効です",
+    ),
+    "encrypted": Text(
+        "it speaks TLS on its control port, and [tls] is off here",
+        "制御ポートは TLS です。このノードでは [tls] が無効です",
+    ),
+    "refuses_ours": Text(
+        "it does not believe the certificate of this node ({verdict})",
+        "このノードの証明書が信頼されません ({verdict})",
+    ),
+    "addresses": Text("no connection at any of its addresses", "どのアドレスにも接続できません"),
+    "late": Text("no answer in time", "時間内に応答がありません"),
+    "middle": Text(
+        "the connection was closed in the middle of the answer", "応答の途中で接続が閉じられました"
+    ),
+    "not_http": Text(
+        "what answers there does not speak HTTP as srmd does",
+        "応答した相手の HTTP は srmd のものと異なります",
+    ),
+    "no_name": Text(
+        "its address is no name that can be looked up", "アドレスが名前解決できる形式ではありません"
+    ),
+    "tls_failed": Text("the TLS connection failed", "TLS の接続が失敗しました"),
+    "closed": Text("the connection was closed before the answer", "応答の前に接続が閉じられました"),
+    "unresolved": Text("its name cannot be looked up", "名前を解決できません"),
+    "other": Text("the call failed ({kind})", "呼び出しが失敗しました ({kind})"),
+    "unsigned": Text(
+        "HTTP status {status} without a signature: the node there does not accept our key or our"
+        " request, or another server answers; its log tells why (control.rejected)",
+        "署名のない HTTP ステータス {status} です。相手のノードがこのノードの鍵または要求を"
+        "受け付けないか、別のサーバが応答しています。"
+        "原因は相手のノードのログ (control.rejected) で確認します",
+    ),
+    "refused": Text("HTTP status {status}: {reason}", "HTTP ステータス {status}: {reason}"),
+    "not_believed": Text("its answer is not believed: {detail}", "応答が信頼できません: {detail}"),
+    "malformed": Text("its answer cannot be read: {detail}", "応答を読み取れません: {detail}"),
+    "another_database": Text(
+        "its answer is from database {there}, and the heartbeats of node {peer} name {named}:"
+        " check that peer.control leads to node {peer}, as peer.heartbeat does",
+        "応答はデータベース {there} からのものですが、ノード {peer} のハートビートは {named} を"
+        "示しています。peer.control が peer.heartbeat と同じくノード {peer} に届くことを"
+        "確認します",
+    ),
+}
+"""Reasons for which a control call failed; `verdict` and `detail` quote a library or the peer."""
+
+CERTIFICATE_VERDICTS: Final[dict[str, Text]] = {
+    "certificate has expired": Text("certificate has expired", "証明書の期限が切れています"),
+    "certificate is not yet valid": Text(
+        "certificate is not yet valid", "証明書の有効期間がまだ始まっていません"
+    ),
+    "self-signed certificate": Text("self-signed certificate", "自己署名の証明書です"),
+    "self-signed certificate in certificate chain": Text(
+        "self-signed certificate in certificate chain",
+        "証明書チェーンに信頼していない認証局 (CA) があります",
+    ),
+    "unable to get local issuer certificate": Text(
+        "unable to get local issuer certificate",
+        "tls.ca の認証局 (CA) が署名したものではありません",
+    ),
+    "certificate signature failure": Text(
+        "certificate signature failure", "証明書の署名が一致しません"
+    ),
+}
+"""OpenSSL's verdicts on a certificate that a node meets; others are quoted."""
+
+SYSTEM_ERRORS: Final[dict[str, str]] = {
+    "connection refused": "接続が拒否されました",
+    "connection reset by peer": "相手が接続を切断しました",
+    "connection timed out": "接続がタイムアウトしました",
+    "connection aborted": "接続が中断されました",
+    "software caused connection abort": "接続が中断されました",
+    "broken pipe": "接続は相手側で閉じられています",
+    "no route to host": "ホストへの経路がありません",
+    "network is unreachable": "ネットワークに到達できません",
+    "network is down": "ネットワークが停止しています",
+    "host is down": "ホストが停止しています",
+    "operation not permitted": "操作が許可されていません",
+    "permission denied": "許可がありません",
+    "address family not supported by protocol": "この IP のバージョンは使えません",
+    "cannot assign requested address": "このアドレスは割り当てられません",
+    "too many open files": "開いているファイルが多すぎます",
+    "name or service not known": "名前が見つかりません",
+    "temporary failure in name resolution": "名前解決が一時的に失敗しました",
+    "no address associated with hostname": "名前にアドレスがありません",
+    "address family for hostname not supported": "名前にこの IP のバージョンのアドレスがありません",
+    "non-recoverable failure in name resolution": "名前解決が失敗しました",
+}
+"""Errors of the system and its resolver, as they are printed in lower case, in Japanese."""
+
+
+def system_error(words: str) -> Text:
+    """An error in the system's own words; one that is not in the catalogue is quoted."""
+    return Text(words, SYSTEM_ERRORS.get(words, f"システムのエラー ({words})"))
+
 
 CERTIFICATE_OF: Final[dict[str, Text]] = {
     "node": Text("node {node}", "ノード {node}"),

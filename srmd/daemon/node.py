@@ -1075,7 +1075,9 @@ class ServerNode:
                         return unheard(op)
                     return await self.database.use(partial(merge, message=message))
                 case messages.UsersRequest():
-                    return await self.database.use(partial(page_of, asked=message))
+                    page = await self.database.use(partial(page_of, asked=message))
+                    srm.peer.reading.gave(page)
+                    return page
                 case _:
                     return messages.Refused(op, f"{type(message).__name__} is not a request", "")
         except UserDatabaseError as error:

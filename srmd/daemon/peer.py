@@ -12,23 +12,27 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from srmd.config import Config
+from srmd.core.texts import CALL_FAILURES, Text
 from srmd.daemon.database import Database
 from srmd.daemon.tls import Tls
-from srmd.http_failures import in_words
+from srmd.http_failures import in_words, is_of_certificates
 from srmd.node.agreement import Agreement
-from srmd.node.calling import Answer, PeerRefused, believed, request_of
+from srmd.node.calling import Answer, PeerRefused, believed, request_of, why_not
 from srmd.node.replication import (
     PAGE_ROWS,
     PAGES_MAX,
     REPLICATION_PAUSE_S,
+    PeerReading,
     Replication,
     apply_page,
     of_another,
@@ -54,6 +58,13 @@ from srmd.wire.rejected import Rejected
 from srmd.wire.signing import software_of
 
 READ_BYTES = 65_536
+PROVED_EVERY_S = 10.0
+"""Where no call was made for so long, the next heartbeat of the peer has one made (srmd)."""
+KNOWN_S = 30.0
+"""An answered call says for so long that the peer can be called, and two of its heartbeat intervals
+longer."""
+CONNECTION_S = 15.0
+"""An encrypted connection to the peer is used for so long: certificates are judged at its begin."""
 TOLD_AGAIN_S = 10.0
 """A change of the control channel that was told is counted when it comes again within this time;
 at the end of it is told what is the case then."""
@@ -61,15 +72,24 @@ REASONS_MAX = 8
 """Changes that are told apart within that time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The reason why the control channel does not work."""
+
+    why: Text
+    kind: str = "network"
+    """By which it is repaired: a key of CONTROL_ADVICE."""
+    stale: bool = False
+    """The peer has received newer messages under our id."""
+
+
 class CallFailed(Exception):
     """The peer gave no answer that could be believed."""
 
-    def __init__(self, why: str, *, is_of_peer: bool = False, stale: bool = False) -> None:
-        """`is_of_peer`: it was called, so this says something about the control channel.
-        `stale`: it has received newer messages under our id."""
+    def __init__(self, why: str, unanswered: Unanswered | None = None) -> None:
+        """`unanswered`: the peer was called, so this says something about the control channel."""
         super().__init__(why)
-        self.is_of_peer = is_of_peer
-        self.stale = stale
+        self.unanswered = unanswered
 
 
 class Peer:
@@ -96,12 +116,16 @@ class Peer:
         self._report_due = asyncio.Event()
         self._replication_due = asyncio.Event()
         self._replication = Replication()
+        self._proof_s = time.monotonic()
+        """The monotonic second of the last proof of the channel that was asked for."""
+        self.reading = PeerReading()
+        """How far the peer has read our database."""
         self.reachable: bool | None = None
         """Whether the last call was answered; None before the first."""
-        self.why_unreachable = ""
-        """Why not, in words; empty while it is."""
-        self._another = ""
-        """The reason why another node than the peer answers; empty: it may be the peer."""
+        self.unanswered: Unanswered | None = None
+        """Why not; None while it is."""
+        self._another: Text | None = None
+        """The reason why another node than the peer answers; None: it may be the peer."""
         self._told_s: dict[str, float] = {}
         """Times at which the latest changes were told, by `why_unreachable`."""
         self._left_out_count = 0
@@ -109,8 +133,6 @@ class Peer:
         """Tells what is the case then, after changes that were only counted."""
         self.version: str | None = None
         """Version of srmd that the peer told last, in a call or an answer; None: it told none."""
-        self.stale = False
-        """The last call was refused: the peer has received newer messages under our id."""
         self._called_s: float | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -141,10 +163,10 @@ class Peer:
         """Raises WrongNode, before anything is said, for a node that is not our peer."""
         needed = node_uri(self._config.group.name, self._config.peer.id)
         if needed not in certificate.names:
-            there = ", ".join(certificate.names) or "no node"
-            raise WrongNode(f"its certificate names {there}, and {needed} is needed")
+            there = ", ".join(certificate.names)
+            raise WrongNode(there=there, needed=needed)
         if self._tls is not None:
-            self._tls.peer = certificate
+            self._tls.shown_by_peer(certificate)
 
     # -------------------------------------------------------------------- reports and commands
 
@@ -187,7 +209,14 @@ class Peer:
         return self._replication.agreement
 
     def compare(self, summary: Summary) -> None:
-        """The peer's summary: replicate if its database knows something that ours does not."""
+        """A heartbeat's summary: replicate if the peer's database knows something that ours does
+        not, and call the peer where it has not been called for a while: only a call proves the
+        control channel."""
+        now_s = time.monotonic()
+        self.reading.look(self._database.picture, now_s)
+        if now_s - max(self._proof_s, self._called_s or 0.0) >= PROVED_EVERY_S:
+            self._proof_s = now_s
+            self._report_due.set()  # the newest report once more; the peer knows that it is old
         if self._replication.compare(summary, self._database.picture):
             self._replication_due.set()
 
@@ -197,6 +226,7 @@ class Peer:
         self._replication_due.set()
 
     def users_changed(self) -> None:
+        self.reading.look(self._database.picture, time.monotonic())
         self._replication_due.set()
 
     async def _replicate_forever(self) -> None:
@@ -238,9 +268,9 @@ class Peer:
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
             self._another = of_another(page, db_id, self._config.peer.id)
-            self._note(True, "")
-            if self._another:
-                raise CallFailed(self._another)
+            self._note()
+            if self._another is not None:
+                raise CallFailed(self._another.en)
             changed += await self._database.use(partial(apply_page, page=page))
             if not page.more:
                 self._replication.pulled(page, self._database.picture)
@@ -269,10 +299,10 @@ class Peer:
         try:
             answer = await self._exchanged(message, self._keyring)
         except CallFailed as failed:
-            if failed.is_of_peer:
-                self._note(False, str(failed), stale=failed.stale)
+            if failed.unanswered is not None:
+                self._note(failed.unanswered)
             raise
-        self._note(True, "")
+        self._note()
         return answer
 
     async def why_not_taken(self, heartbeat: Heartbeat, keyring: Keyring) -> str:
@@ -311,29 +341,47 @@ class Peer:
                 return decoded
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # TimeoutError is an OSError; UnicodeError: no name that could be looked up.
-            why = str(error) if isinstance(error, WrongNode) else in_words(error)
-            raise CallFailed(why, is_of_peer=True) from error
+            why = error.text if isinstance(error, WrongNode) else in_words(error)
+            kind = _kind_of(error, why)
+            if kind != "network" and self._tls is not None:
+                self._tls.peer = None  # what it showed before is not what it shows now
+            raise CallFailed(why.en, Unanswered(why, kind)) from error
         except (PeerRefused, Rejected, MalformedMessage) as error:
-            stale = isinstance(error, PeerRefused) and error.stale
-            raise CallFailed(str(error), is_of_peer=True, stale=stale) from error
+            why, kind, stale = why_not(error), "network", False
+            if isinstance(error, PeerRefused):
+                kind, stale = "tls" if error.encrypted else "network", error.stale
+            raise CallFailed(why.en, Unanswered(why, kind, stale)) from error
+
+    @property
+    def is_reachable(self) -> bool | None:
+        """The peer can be called, as far as the last call tells; None: it is too old to tell."""
+        ago_s, interval_s = self.called_ago_s, self._config.heartbeat.keep_alive_interval_s
+        if self.reachable and ago_s is not None and ago_s > KNOWN_S + 2 * interval_s:
+            return None
+        return self.reachable
+
+    @property
+    def why_unreachable(self) -> str:
+        """The reason in English, as logged; empty while there is none."""
+        return self.unanswered.why.en if self.unanswered is not None else ""
 
     @property
     def called_ago_s(self) -> float | None:
         """The age of `reachable` and `why_unreachable`: calls are made only when there is news."""
         return None if self._called_s is None else time.monotonic() - self._called_s
 
-    def _note(self, reachable: bool, why: str, *, stale: bool = False) -> None:
+    def _note(self, unanswered: Unanswered | None = None) -> None:
         """The control channel works, or not; a change is told, not each call.
 
         Another node that answers in place of the peer is as good as none: also its good answers to
         reports say so, until the users that we have to read are the peer's again.
         """
         if not self._replication.pull_due(self._database.picture):
-            self._another = ""
-        if reachable and self._another:
-            reachable, why = False, self._another
-        self.why_unreachable = why
-        self.stale, self._called_s = stale, time.monotonic()
+            self._another = None
+        if unanswered is None and self._another is not None:
+            unanswered = Unanswered(self._another)
+        self.unanswered, self._called_s = unanswered, time.monotonic()
+        reachable = unanswered is None
         if reachable is self.reachable:
             return
         was, self.reachable = self.reachable, reachable
@@ -374,6 +422,18 @@ class Peer:
 class WrongNode(aiohttp.ClientError):
     """What answers at the peer's address has the certificate of somebody else."""
 
+    def __init__(self, *, there: str, needed: str) -> None:
+        names = there or Text("no node", "なし")
+        self.text = CALL_FAILURES["names"].naming(there=names, needed=needed)
+        super().__init__(self.text.en)
+
+
+def _kind_of(failed: Exception, why: Text) -> str:
+    """The kind of a failure, by which it is repaired: a key of CONTROL_ADVICE."""
+    if isinstance(failed, WrongNode) or is_of_certificates(failed):
+        return "certificate"
+    return "tls" if why == CALL_FAILURES["plain"] else "network"
+
 
 class _PeerConnector(aiohttp.TCPConnector):
     """Shows each new connection's certificate before a request goes out on it."""
@@ -381,6 +441,8 @@ class _PeerConnector(aiohttp.TCPConnector):
     def __init__(self, shown: Callable[[Certificate], None], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._shown = shown
+        self._begun_s: WeakKeyDictionary[object, float] = WeakKeyDictionary()
+        """By the protocol of the connection."""
 
     async def connect(
         self,
@@ -389,6 +451,11 @@ class _PeerConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
+        now_s = time.monotonic()
+        if now_s - self._begun_s.setdefault(connection.protocol, now_s) > CONNECTION_S:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+            self._begun_s.setdefault(connection.protocol, now_s)
         transport = connection.transport
         try:
             if transport is not None:  # None: lost already, and the request will say so

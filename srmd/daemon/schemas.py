@@ -178,8 +178,12 @@ SCHEMAS: dict[str, Schema] = {
                         "description": "Version of srmd that the peer told in its last control "
                         "message; null: none since SRM started, or an older one that tells none.",
                     },
-                    "control_reachable": {"type": ["boolean", "null"]},
+                    "control_reachable": {
+                        "type": ["boolean", "null"],
+                        "description": "By the last call; null: it is too old to tell.",
+                    },
                     "control_error": {"type": "string", "description": "Why not; may be empty."},
+                    "control_error_ja": {"type": "string", "description": "The same in Japanese."},
                     "control_called_ago_s": {
                         **SECONDS,
                         "description": "How old that is: when the last call ended; null: no call.",
@@ -204,7 +208,18 @@ SCHEMAS: dict[str, Schema] = {
                         " since something changed, or the peer is not heard.",
                     },
                     "peer_users_count": COUNT_OR_UNKNOWN,
-                }
+                },
+                optional={
+                    "peer_unread": {
+                        **COUNT_OR_UNKNOWN,
+                        "description": "Changes of users, at most, that the peer has not read here;"
+                        " null: not known.",
+                    },
+                    "peer_unread_s": {
+                        "type": ["number", "null"],
+                        "description": "For so long there have been some.",
+                    },
+                },
             ),
             "memory": answer(
                 {
@@ -268,12 +283,20 @@ SCHEMAS: dict[str, Schema] = {
         "description": "Certificates, when the control port speaks TLS; null: it does not.",
         "properties": {
             "refused": {**COUNT, "description": "Handshakes that failed."},
+            "last_refused": {
+                "type": ["object", "null"],
+                "description": "The last of them: source, why, ago_s.",
+            },
             "certificates": listed(
                 answer(
                     {
                         "whose": {"type": "string", "enum": ["node", "ca", "peer"]},
                         "at": {"type": "string", "description": "When it ends, ISO 8601."},
                         "days_left": {"type": "number", "description": "Negative: it has ended."},
+                        "shown_ago_s": {
+                            "type": ["number", "null"],
+                            "description": "Of the peer: the age of what is known of it.",
+                        },
                     }
                 )
             ),

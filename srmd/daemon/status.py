@@ -28,6 +28,7 @@ from srmd.node.hints import (
     is_suspect,
     outage,
     peer_outage,
+    replication_hint,
 )
 from srmd.node.saying import down_services
 from srmd.store import disk
@@ -145,15 +146,19 @@ def _notices(node: ServerNode, ours: Outage | None, theirs: Outage | None) -> li
         )
         mistakes = srm.heartbeat.beats.notices(time.monotonic())
         found += [Hint(key, text) for key, text in mistakes.items() if text != srm.mismatch]
-        if srm.peer.stale:
+        failed, ago_s = srm.peer.unanswered, srm.peer.called_ago_s
+        if failed is not None and failed.stale:
             found.append(Hint("known_newer", MISMATCHES["known_newer"].naming(me=me, peer=peer)))
-        elif srm.peer.reachable is False and srm.peer.called_ago_s is not None:
-            why, ago_s = srm.peer.why_unreachable, srm.peer.called_ago_s
-            found.append(control_hint(why, ago_s, me=me, peer=peer))
+        elif failed is not None and ago_s is not None:
+            found.append(control_hint(failed.why, failed.kind, ago_s, me=me, peer=peer))
         agreement = srm.peer.agreement
         if presence.heard and agreement.agrees is False and agreement.theirs is not None:
             counts = node.database.picture.content.users_count, agreement.theirs.users_count
             found.append(databases_hint(*counts, me=me, peer=peer))
+        unread, interval_s = _unread(node), node.config.heartbeat.keep_alive_interval_s
+        if unread is not None:
+            behind = replication_hint(*unread, interval_s, me=me, peer=peer)
+            found += [] if behind is None else [behind]
     for one in (node.tls.status(time.time()) or {}).get("certificates", ()):
         ends = certificate_hint(one["whose"], one["at"], one["days_left"], me=me, peer=peer)
         found += [] if ends is None else [ends]
@@ -193,8 +198,11 @@ def _peer(node: ServerNode) -> dict[str, Any]:
         if presence is None or presence.seconds_to_peer_down is None
         else round(presence.seconds_to_peer_down, 3),
         "hears_us": shown is not None and machine.peer is not None and machine.peer.hears_us,
-        "control_reachable": srm.peer.reachable if srm is not None else None,
+        "control_reachable": srm.peer.is_reachable if srm is not None else None,
         "control_error": srm.peer.why_unreachable if srm is not None else "",
+        "control_error_ja": srm.peer.unanswered.why.ja
+        if srm is not None and srm.peer.unanswered is not None
+        else "",
         "control_called_ago_s": round(srm.peer.called_ago_s, 3)
         if srm is not None and srm.peer.called_ago_s is not None
         else None,
@@ -257,10 +265,28 @@ def _agreement(node: ServerNode) -> dict[str, Any]:
     heard = srm is not None and srm.heartbeat.presence().heard
     agreement = srm.peer.agreement if srm is not None and heard else None
     theirs = agreement.theirs if agreement is not None else None
+    unread = _unread(node)
     return {
+        "peer_unread": unread[0] if unread is not None else None,
+        "peer_unread_s": round(unread[1], 3) if unread is not None and unread[0] else None,
         "agrees_with_peer": agreement.agrees if agreement is not None else None,
         "peer_users_count": theirs.users_count if theirs is not None else None,
     }
+
+
+def _unread(node: ServerNode) -> tuple[int, float] | None:
+    """Changes of our users that the peer has not read, and for how long; None: not known.
+
+    What it has read shows only in what it asks for; where both databases are known to be equal, it
+    has all by other ways.
+    """
+    srm = node.srm
+    if srm is None or not srm.heartbeat.presence().heard or not node.database.picture.is_known:
+        return None
+    reading = srm.peer.reading
+    if reading.since_s is None or srm.peer.agreement.agrees:
+        return 0, 0.0
+    return reading.unread_count, time.monotonic() - reading.since_s
 
 
 def _users(node: ServerNode) -> dict[str, Any]:

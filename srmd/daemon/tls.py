@@ -28,7 +28,11 @@ class Tls:
         self.contexts = contexts
         self.peer: Certificate | None = None
         """What the peer showed last when we called it."""
+        self._peer_shown_s = 0.0
+        """The monotonic second at which it did."""
         self.refused_count = 0
+        self._last_refused: tuple[str, str, float] | None = None
+        """Source, reason and monotonic second of the last handshake that failed."""
         self._told: dict[tuple[str, int], int] = {}
 
     def use(self, contexts: Contexts | None) -> None:
@@ -47,9 +51,14 @@ class Tls:
         """The names of hosts in the certificate of this node."""
         return self.contexts.certificate.hosts if self.contexts is not None else ()
 
+    def shown_by_peer(self, certificate: Certificate) -> None:
+        """The peer answered a call of ours with this certificate."""
+        self.peer, self._peer_shown_s = certificate, time.monotonic()
+
     def refused(self, source: str, why: str) -> None:
         """A handshake with somebody failed."""
         self.refused_count += 1
+        self._last_refused = (source, why, time.monotonic())
         if self.refused_count in REFUSALS_LOGGED:
             self._log.warning("tls.refused", source=source, why=why, count=self.refused_count)
 
@@ -73,13 +82,21 @@ class Tls:
         """Whose certificate ends when; None when TLS is off."""
         if self.contexts is None:
             return None
+        moment_s = time.monotonic()
+        last = self._last_refused
         return {
             "refused": self.refused_count,
+            "last_refused": None
+            if last is None
+            else {"source": last[0], "why": last[1], "ago_s": round(moment_s - last[2], 3)},
             "certificates": [
                 {
                     "whose": whose,
                     "at": tls.moment(ends_s),
                     "days_left": tls.days_left(ends_s, now_s),
+                    "shown_ago_s": round(moment_s - self._peer_shown_s, 3)
+                    if whose == "peer"
+                    else None,
                 }
                 for whose, ends_s in self._ends()
             ],

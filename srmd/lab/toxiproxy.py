@@ -338,7 +338,7 @@ class Toxiproxy:
         except TimeoutError as failed:
             raise Unreachable(f"{request}: no answer within {self._limit_s:g} s") from failed
         except aiohttp.ClientError as failed:
-            text = f"{request}: {in_words(failed)}; is a server running there?"
+            text = f"{request}: {in_words(failed).en}; is a server running there?"
             raise Unreachable(text) from failed
         if status >= 400:
             raise _refusal(status, bytes(raw), request)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from srmd import __version__
 from srmd.config import Config
+from srmd.core.texts import CALL_FAILURES, Text
+from srmd.wire.codec import MalformedMessage
 from srmd.wire.control import (
     CommandMessage,
     Message,
@@ -54,6 +56,8 @@ class Answer:
     body: bytes
 
 
+SPEAKS_TLS = "X-SRMD-Speaks-TLS"
+"""Header by which the control port of a node with [tls] answers plain HTTP."""
 REASON_CHARS_MAX = 300
 """So much of the peer's reason is shown."""
 
@@ -61,10 +65,15 @@ REASON_CHARS_MAX = 300
 class PeerRefused(Exception):
     """The peer answered that it does not take the call; the message says what is known of why."""
 
-    def __init__(self, why: str, *, stale: bool = False) -> None:
-        """`stale`: it has received newer messages under our id."""
-        super().__init__(why)
+    def __init__(self, why: Text, *, stale: bool = False, encrypted: bool = False) -> None:
+        """`stale`: it has received newer messages under our id.
+
+        `encrypted`: the port says that it speaks TLS, and this node has called it by plain HTTP.
+        """
+        super().__init__(why.en)
+        self.text = why
         self.stale = stale
+        self.encrypted = encrypted
 
 
 def path_of(message: Message) -> str:
@@ -132,6 +141,15 @@ def answer_of(message: Message, request: Request, keyring: Keyring) -> Answer:
     return Answer(200, {**headers, SOFTWARE: __version__}, body)
 
 
+def why_not(failed: PeerRefused | Rejected | MalformedMessage) -> Text:
+    """The failure of a call whose answer is refused or not believed, in words."""
+    if isinstance(failed, PeerRefused):
+        return failed.text
+    if isinstance(failed, MalformedMessage):
+        return CALL_FAILURES["malformed"].naming(detail=str(failed))
+    return CALL_FAILURES["not_believed"].naming(detail=failed.text)
+
+
 def not_running(request: Request, keyring: Keyring, *, node: str) -> Answer:
     """SRM does not run: the node starts, goes down, or SRM was stopped."""
     why = f"SRM does not run on {node}: the node starts or goes down, or SRM is stopped"
@@ -179,14 +197,15 @@ def believed(answer: Answer, request: Request, keyring: Keyring) -> Message:
         if answer.status == 200 or error.trigger is not Trigger.NO_DIGEST:
             raise
         # The program that answers need not be our peer: the reason that is given proves nothing.
-        raise PeerRefused(
-            f"HTTP status {answer.status} without a signature: the node there does not accept our"
-            " key or our request, or another server answers; its log tells why (control.rejected)"
-        ) from error
+        if answer.status == 400 and SPEAKS_TLS in answer.headers:
+            raise PeerRefused(CALL_FAILURES["encrypted"], encrypted=True) from error
+        status = str(answer.status)
+        raise PeerRefused(CALL_FAILURES["unsigned"].naming(status=status)) from error
     if answer.status != 200:
         said = _said(answer.body)
         stale = said.get("trigger") == Trigger.STALE.value
-        raise PeerRefused(f"HTTP status {answer.status}: {_reason(said)}", stale=stale)
+        why = CALL_FAILURES["refused"].naming(status=str(answer.status), reason=_reason(said))
+        raise PeerRefused(why, stale=stale)
     return decode_message(answer.body, proved=proved)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srmd.core.handbook import Row
+from srmd.core.handbook.row import NOTHING_IS_URGENT
 from srmd.core.node import Node, Serving, serving
 from srmd.core.services import DATABASE_SERVICE
 from srmd.core.states import PASSING, Contact, State
 from srmd.core.texts import (
     CERTIFICATE_OF,
+    CONTROL_ADVICE,
     CORRECT_MISMATCH,
     DELAYS,
     FOLLOW_NOTICES,
@@ -137,7 +139,9 @@ def hints(
     return tuple(found)
 
 
-BEFORE_ALL_ELSE = frozenset({"one_way", "twice"})
+BEFORE_ALL_ELSE = frozenset(
+    {"certificate_ended", "control", "databases", "not_replicated", "one_way", "twice"}
+)
 """Hints that come before the steps of any row."""
 INSTEAD = frozenset({"clone", "echo", "known_newer", "old"})
 """Hints beside which the steps of a row cannot help: what is received is not what it seems."""
@@ -155,14 +159,38 @@ def advice(
     elif row.stable and keys & INSTEAD:
         action = FOLLOW_NOTICES
     elif row.stable and keys & BEFORE_ALL_ELSE:
-        action = NOTICES_FIRST.naming(action=action)
+        rest = Text(
+            action.en.removeprefix(NOTHING_IS_URGENT.en),
+            action.ja.removeprefix(NOTHING_IS_URGENT.ja),
+        )
+        action = NOTICES_FIRST.naming(action=rest)
     return cause, action
 
 
-def control_hint(why: str, ago_s: float, *, me: str, peer: str) -> Hint:
-    """The last call of the peer's control channel failed."""
-    named = HINTS["control"].naming(node=me, peer=peer, why=why, ago_s=f"{ago_s:.0f}")
+def control_hint(why: Text, kind: str, ago_s: float, *, me: str, peer: str) -> Hint:
+    """The last call of the peer's control channel failed.  `kind`: a key of CONTROL_ADVICE."""
+    advice = CONTROL_ADVICE[kind].naming(node=me, peer=peer)
+    named = HINTS["control"].naming(
+        node=me, peer=peer, why=why, advice=advice, ago_s=f"{ago_s:.0f}"
+    )
     return Hint("control", named)
+
+
+UNREAD_BEATS = 3
+"""After so many heartbeat intervals a peer that has not read our changes is told of (srmd): it
+learns of them by a heartbeat."""
+
+
+def replication_hint(
+    count: int, unread_s: float, interval_s: float, *, me: str, peer: str
+) -> Hint | None:
+    """The peer has not read changes of our users for some heartbeats."""
+    if not count or unread_s < UNREAD_BEATS * interval_s:
+        return None
+    named = HINTS["not_replicated"].naming(
+        node=me, peer=peer, count=str(count), since_s=f"{unread_s:.0f}"
+    )
+    return Hint("not_replicated", named)
 
 
 def databases_hint(count: int, peer_count: int, *, me: str, peer: str) -> Hint:

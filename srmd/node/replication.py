@@ -6,6 +6,7 @@ whereupon it is tried again.
 
 from __future__ import annotations
 
+from srmd.core.texts import CALL_FAILURES, Text
 from srmd.node.agreement import Agreement
 from srmd.node.users import Picture
 from srmd.store.database import Content, Placement, UserDatabase
@@ -63,19 +64,47 @@ class Replication:
         self.agreement.compared(Content(page.users_count, page.digest), ours)
 
 
-def of_another(page: messages.UsersPage, db_id: str, peer: str) -> str:
-    """The reason to refuse a page of another database than the heartbeats name; empty: none.
+class PeerReading:
+    """How far the peer has read our database, by what it asks for (srmd).
+
+    At a start of SRM it counts as having read all: what it lacks then shows in the comparison.
+    """
+
+    def __init__(self) -> None:
+        self._db_id = ""
+        self._read = 0
+        """Our revision up to which the peer was given our changes."""
+        self.unread_count = 0
+        """Changes of ours, at most, that the peer has not asked for."""
+        self.since_s: float | None = None
+        """The monotonic second since which there are some."""
+
+    def gave(self, page: messages.UsersPage) -> None:
+        """A page that the peer asked for; it asks for it again where it was lost."""
+        if page.db_id == self._db_id:
+            self._read = page.revision
+
+    def look(self, ours: Picture, now_s: float) -> None:
+        """Our database as it is now."""
+        if ours.db_id != self._db_id or ours.revision < self._read:
+            self._db_id, self._read = ours.db_id, ours.revision
+        self.unread_count = ours.revision - self._read
+        if not self.unread_count:
+            self.since_s = None
+        elif self.since_s is None:
+            self.since_s = now_s
+
+
+def of_another(page: messages.UsersPage, db_id: str, peer: str) -> Text | None:
+    """The reason to refuse a page of another database than the heartbeats name; None: none.
 
     Where the control channels of two pairs are crossed, another node answers, and each pair would
     take over the users of the other.  A peer that has just opened another database names it in its
     next heartbeat.
     """
     if page.db_id == db_id:
-        return ""
-    return (
-        f"its answer is from database {page.db_id}, and the heartbeats of node {peer} name {db_id}:"
-        f" check that peer.control leads to node {peer}, as peer.heartbeat does"
-    )
+        return None
+    return CALL_FAILURES["another_database"].naming(there=page.db_id, named=db_id, peer=peer)
 
 
 def placement_message(op: str, picture: Picture) -> messages.PlacementMessage | None:

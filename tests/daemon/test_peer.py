@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from srmd.core.events import Report
 from srmd.core.states import Contact, Reason, State
+from srmd.core.texts import Text
 from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
@@ -57,6 +59,8 @@ class LinkedPeer(Peer):
         config = node.config
         super().__init__(config, config.auth.keyring(), 1, node.database, node.log)
         self.other: ServerNode | None = None
+        self.others: Peer = self
+        """The client of the other node."""
         self.calls: list[Message] = []
 
     async def call(self, message: Message) -> Message:
@@ -65,7 +69,7 @@ class LinkedPeer(Peer):
         if self.other is None:
             raise CallFailed("cut")
         message = decode_message(encode_message(message), proved=True)
-        answer = await self.other._answer(None, message)  # type: ignore[arg-type]
+        answer = await self.other._answer(SimpleNamespace(peer=self.others), message)  # type: ignore[arg-type]
         return decode_message(encode_message(answer), proved=True)
 
 
@@ -110,6 +114,7 @@ async def halves(
         made.append(Half(node))
     a, b = made
     a.peer.other, b.peer.other = b.node, a.node
+    a.peer.others, b.peer.others = b.peer, a.peer
     tasks = [asyncio.create_task(half.peer._replicate_forever()) for half in made]
     yield a, b
     for task in tasks:
@@ -170,7 +175,7 @@ async def test_users_are_not_taken_from_a_node_that_is_not_heard(
         "does"
     )
     assert await users_of(a) == {}
-    a.peer._note(True, "")  # another call of ours is answered, by the same node
+    a.peer._note(True)  # another call of ours is answered, by the same node
     assert not a.peer.reachable
     await beats(a, b)
     assert (a.peer.reachable, a.peer.why_unreachable) == (True, "")
@@ -312,6 +317,27 @@ async def test_nothing_is_asked_when_nothing_is_new(halves: tuple[Half, Half]) -
     assert len(a.peer.calls) == before
 
 
+async def test_changes_that_the_peer_does_not_read_are_counted_and_it_reads_them(
+    halves: tuple[Half, Half],
+) -> None:
+    """Node b could not call node a: node a had 5 users that node b had not, and all was well."""
+    a, b = halves
+    await beats(a, b)
+    b.peer.other = None
+    await a.database.use(
+        lambda database: database.generate(5, nodes=NODES, mode=AssignmentMode.BALANCED)
+    )
+    a.peer.users_changed()
+    a.peer.compare(b.summary())
+    b.peer.compare(a.summary())
+    assert a.peer.reading.unread_count == 5
+    assert a.peer.reading.since_s is not None
+    b.peer.other = a.node
+    await beats(a, b)
+    a.peer.compare(b.summary())
+    assert a.peer.reading.unread_count == 0
+
+
 # ---------------------------------------------------------------------------- one call
 
 
@@ -414,6 +440,37 @@ async def test_what_is_known_of_the_control_side_has_an_age(tmp_path: Path) -> N
     assert 0.05 <= ages[1] <= elapsed_s
 
 
+async def test_a_peer_that_was_not_called_for_a_while_is_called_with_its_next_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate had expired: for 3.5 minutes the healthy node, which had nothing to tell,
+    said "All is well" and that the peer can be called."""
+    heartbeat = report()
+    async with answering(b"") as (control, heard), calling(tmp_path, control) as (peer, _):
+        peer.tell(heartbeat)
+        await until(lambda: len(heard) == 1 and peer.reachable is False)
+        peer.compare(heartbeat.summary)
+        await asyncio.sleep(0)
+        assert len(heard) == 1, "it was called a moment ago"
+        monkeypatch.setattr(peer_module, "PROVED_EVERY_S", 0.0)
+        peer.compare(heartbeat.summary)
+        await until(lambda: len(heard) == 2)
+
+
+async def test_an_answered_call_does_not_say_for_good_that_the_peer_can_be_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with calling(tmp_path, f"http://{HOST}:9") as (peer, _):
+        seen = [peer.is_reachable]
+        peer._note(True)
+        seen.append(peer.is_reachable)
+        monkeypatch.setattr(peer_module, "KNOWN_S", -1000.0)
+        seen.append(peer.is_reachable)
+        peer._note(False, Text("no route", ""))
+        seen.append(peer.is_reachable)
+    assert seen == [None, True, None, False]
+
+
 async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,9 +478,9 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
     monkeypatch.setattr(peer_module, "TOLD_AGAIN_S", 0.5)
     async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
         for _ in range(10):
-            peer._note(False, "no route")
-            peer._note(True, "")
-        peer._note(False, "connection refused")
+            peer._note(False, Text("no route", ""))
+            peer._note(True)
+        peer._note(False, Text("connection refused", ""))
         assert [
             (name, fields.get("error"), fields.get("left_out_count"))
             for name, fields in log.records
@@ -432,7 +489,7 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
             ("control.restored", None, None),
             ("control.call_failed", "connection refused", 18),
         ]
-        peer._note(True, "")
+        peer._note(True)
         assert len(log.records) == 3
         await until(lambda: len(log.records) == 4)
         assert log.records[-1] == ("control.restored", {"peer_url": f"http://{HOST}:9"})
@@ -441,7 +498,7 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
 async def test_what_was_left_out_is_told_when_srm_ends(tmp_path: Path) -> None:
     async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
         for reachable in (False, True, False, True):
-            peer._note(reachable, "" if reachable else "no route")
+            peer._note(reachable, Text("" if reachable else "no route", ""))
     assert log.records[2:] == [
         ("control.restored", {"peer_url": f"http://{HOST}:9", "left_out_count": 1})
     ]

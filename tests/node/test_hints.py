@@ -10,7 +10,7 @@ from srmd.core import handbook
 from srmd.core.events import Report
 from srmd.core.node import Node
 from srmd.core.states import Contact, Reason, State
-from srmd.core.texts import MISMATCHES, Text
+from srmd.core.texts import CONTROL_ADVICE, MISMATCHES, Text, system_error
 from srmd.node.heartbeats import Presence
 from srmd.node.hints import (
     Hint,
@@ -23,6 +23,7 @@ from srmd.node.hints import (
     is_suspect,
     outage,
     peer_outage,
+    replication_hint,
 )
 from srmd.node.users import Picture
 from srmd.wire.sample import sample_heartbeat
@@ -186,6 +187,9 @@ def advised(
     return cause.en, action.en
 
 
+REFUSED = system_error("connection refused")
+
+
 def named(key: str) -> Hint:
     return Hint(key, Text("what is", "内容"))
 
@@ -193,7 +197,8 @@ def named(key: str) -> Hint:
 @pytest.mark.parametrize(
     "told",
     [
-        control_hint("connection refused", 3.0, me="a", peer="b"),
+        control_hint(REFUSED, "network", 3.0, me="a", peer="b"),
+        replication_hint(5, 60.0, 1.0, me="a", peer="b"),
         databases_hint(5, 4, me="a", peer="b"),
         certificate_hint("peer", "2027-01-01", 3.0, me="a", peer="b"),
         certificate_hint("ca", "2026-01-01", -3.0, me="a", peer="b"),
@@ -229,6 +234,39 @@ def test_what_comes_first_stands_first(key: str) -> None:
     failed_over = (State.FAILED_OVER, Reason.PEER_DOWN), (State.BACKUP, Reason.PEER_DOWN)
     steps = advised(*failed_over)[1]
     assert advised(*failed_over, named(key))[1] == f"Do what the notices say first. Then:\n{steps}"
+
+
+@pytest.mark.parametrize("key", ["control", "databases", "not_replicated", "certificate_ended"])
+def test_nothing_is_not_urgent_beside_a_notice_that_is(key: str) -> None:
+    """Row 3 said "Nothing is urgent" beside a control channel that had failed for minutes."""
+    row_3 = (State.IDLE, Reason.ON_ADMIN_REQUEST), (State.BACKUP, Reason.ON_ADMIN_REQUEST)
+    assert advised(*row_3)[1].startswith("Nothing is urgent. When node a shall serve")
+    action = advised(*row_3, named(key))[1]
+    assert action.startswith("Do what the notices say first. Then:\nWhen node a shall serve")
+
+
+@pytest.mark.parametrize("kind", CONTROL_ADVICE)
+def test_a_failed_call_is_told_in_both_languages_with_the_advice_for_its_kind(kind: str) -> None:
+    """The Japanese notice had the English reason, and an expired certificate was said to be a
+    matter of addresses."""
+    told = control_hint(REFUSED, kind, 3.0, me="a", peer="b").text
+    advice = CONTROL_ADVICE[kind].naming(node="a", peer="b")
+    assert told.en.endswith(f"3 s ago: connection refused. {advice.en}")
+    assert told.ja.endswith(f"接続が拒否されました。{advice.ja}")
+    assert "refused" not in told.ja
+
+
+def test_users_that_the_peer_has_not_read_are_told_after_some_heartbeats() -> None:
+    """`users generate 5` said nothing where the control channel was cut: node b did not have them,
+    and served 10 of 15 users after a failover."""
+    assert replication_hint(5, 2.9, 1.0, me="a", peer="b") is None
+    assert replication_hint(0, 99.0, 1.0, me="a", peer="b") is None
+    told = replication_hint(5, 3.0, 1.0, me="a", peer="b")
+    assert told is not None
+    assert told.text.en.startswith(
+        "Node b has not read the last 5 changes to the users of node a, for 3 s now."
+    )
+    assert "変更 5 件" in told.text.ja
 
 
 def test_a_mismatch_is_corrected_and_high_availability_is_not_switched() -> None:

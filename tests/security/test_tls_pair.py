@@ -185,3 +185,29 @@ def test_a_peer_with_a_wrong_certificate_is_not_spoken_to_and_heartbeats_go_on(
     assert why in status["peer"]["control_error"]
     assert status["peer"]["control_reachable"] is False
     assert status["peer"]["heard"]
+
+
+def test_a_peer_with_a_wrong_certificate_is_told_on_the_node_that_has_nothing_to_tell_it(
+    whole: Encrypted,
+) -> None:
+    """For 3.5 minutes node a, which was not restarted, said "All is well" beside a peer whose
+    certificate it refused and which had not read five of its users."""
+    pair, other = whole.pair, authority()
+    write(pair.b.folder, other, "b", ca=whole.signer.certificate + other.certificate)
+    restart(pair.b)
+    pair.a.client.generate_users(5, "balanced", "late")
+    whole.until(
+        "a tells of both",
+        lambda: (
+            {"control", "not_replicated"}
+            <= {notice["key"] for notice in pair.a.status()["notices"]}
+        ),
+    )
+    status = pair.a.status()
+    assert status["peer"]["control_reachable"] is False
+    assert "its certificate is not believed" in status["peer"]["control_error"]
+    assert "証明書が信頼できません" in status["peer"]["control_error_ja"]
+    assert status["database"]["peer_unread"] == 5
+    assert "not all is well" in status["handbook"]["cause"]["en"]
+    assert [one["whose"] for one in status["tls"]["certificates"]] == ["node", "ca"]
+    assert status["tls"]["last_refused"]["source"] == "127.0.0.1"

@@ -83,10 +83,13 @@ WAIT: Final = Text(
     "お待ちください。完了は `srmd status` で確認できます。",
 )
 
+NOTHING_IS_URGENT: Final = Text("Nothing is urgent. ", "急ぐ作業はありません。")
+"""How an action begins that leaves time, as long as nothing else is to be noticed."""
+
 FALL_BACK_WHEN_WANTED: Final = Text(
-    "Nothing is urgent. When node {home} shall serve its users again: `srmd fallback {home}`. It"
-    " needs heartbeats in both directions, which `srmd status` shows.",
-    "急ぐ作業はありません。ノード {home} に戻すときに `srmd fallback {home}` を実行します。"
+    NOTHING_IS_URGENT.en + "When node {home} shall serve its users again: `srmd fallback {home}`."
+    " It needs heartbeats in both directions, which `srmd status` shows.",
+    NOTHING_IS_URGENT.ja + "ノード {home} に戻すときに `srmd fallback {home}` を実行します。"
     "双方向のハートビートが必要です (`srmd status` に表示されます)。",
 )
 

@@ -175,8 +175,8 @@ class Calls:
             if not isinstance(page, UsersPage):
                 raise CallFailed(f"the peer answered a request for users with {page}")
             why = of_another(page, db_id, self._config.peer.id)
-            if why:
-                raise CallFailed(why)
+            if why is not None:
+                raise CallFailed(why.en)
             self._apply(page)
             if not page.more:
                 self._replication.pulled(page, database.picture)
