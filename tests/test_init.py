@@ -119,8 +119,8 @@ def test_paths_are_printed_as_a_shell_takes_them(tmp_path: Path, capsys: Capture
 def test_a_node_that_is_known_by_a_name_listens_on_all_addresses(tmp_path: Path) -> None:
     a, b = made(tmp_path, "--addresses", "one.example", "two.example")
     fits(a, b)
-    assert str(a.heartbeat.listen) == "0.0.0.0:22001"
-    assert str(b.control.listen) == "0.0.0.0:20075"
+    assert str(a.heartbeat.listen) == "[::]:22001"
+    assert str(b.control.listen) == "[::]:20075"
     assert a.peer.control == "http://two.example:20075"
     assert (a.control.allowed_hosts, b.control.allowed_hosts) == (
         ("one.example",),

@@ -43,7 +43,8 @@ HEARTBEAT_PORT = HeartbeatConfig.listen.port
 CONTROL_PORT = ControlConfig.listen.port
 KEY_BYTES = 32
 TOKEN_BYTES = 32
-ALL_ADDRESSES = "0.0.0.0"
+ALL_ADDRESSES = "::"
+"""Of both versions of IP; of IPv4 alone on a machine without IPv6."""
 CERTIFICATE_FILE = "node.crt"
 CERTIFICATE_KEY_FILE = "tls.key"
 CA_FILE = "ca.crt"

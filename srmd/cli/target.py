@@ -85,7 +85,7 @@ def _api(config: Config | None) -> str:
     listen = config.control.listen
     if not listen.is_wildcard:
         return f"{scheme}://{listen}"
-    return f"{scheme}://{'[::1]' if ':' in listen.host else '127.0.0.1'}:{listen.port}"
+    return f"{scheme}://127.0.0.1:{listen.port}"  # where [::] listens too, with IPv6 or without
 
 
 def _ca(config: Config | None) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from srmd.config import Address, Config
@@ -48,8 +48,14 @@ RESOLVE_INTERVAL_S = 30.0
 RESOLVE_RETRY_S = 1.0
 """How soon it is looked up again while it has never been found."""
 RESOLVE_LIMIT_S = 10.0
-_OTHER_FAMILY = {socket.EAI_ADDRFAMILY, socket.EAI_NODATA}
-"""The name has addresses, and none of the version of IP that was asked for."""
+Found = tuple[
+    socket.AddressFamily,
+    socket.SocketKind,
+    int,
+    str,
+    tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
+]
+"""What the resolver says of one address."""
 
 
 class Events:
@@ -263,16 +269,14 @@ class HeartbeatSocket:
             await asyncio.sleep(RESOLVE_INTERVAL_S if self._address else RESOLVE_RETRY_S)
 
     async def _resolve(self) -> None:
-        peer, dual = self._config.peer.heartbeat, is_dual(self._socket)
+        dual = is_dual(self._socket)
         family = socket.AF_UNSPEC if dual else self._socket.family
         try:
             async with asyncio.timeout(RESOLVE_LIMIT_S):
-                found = await self._loop.getaddrinfo(
-                    peer.host, peer.port, family=family, type=socket.SOCK_DGRAM
-                )
+                found = await self._look_up(family)
         except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be looked up
             if self._address is None:
-                self._note_sending(self._in_words(error))
+                self._note_sending(error)
             return
         address = found[0][4]
         assert not isinstance(address[0], int)  # that form is for a Python without IPv6
@@ -280,16 +284,28 @@ class HeartbeatSocket:
         if self._owed:
             self.guarded(self._pay)
 
-    def _in_words(self, error: Exception) -> Exception:
-        """An address of the other version of IP is not named by the resolver's own words."""
-        if getattr(error, "errno", None) not in _OTHER_FAMILY:
-            return error
+    async def _look_up(self, family: int) -> Sequence[Found]:
+        """The addresses of the peer.  Raises OSError and UnicodeError.
+
+        An address of the other version of IP is not named by the resolver's own words: it asks the
+        next name server, and says in the end that resolution failed for now.
+        """
         listen, peer = self._config.heartbeat.listen, self._config.peer.heartbeat
-        version = 6 if self._socket.family is socket.AF_INET6 else 4
-        return OSError(
-            f"{peer.host} has no IPv{version} address, and heartbeat.listen ({listen}) sends to no "
-            f"other; [::]:{listen.port} sends to both versions"
-        )
+        ask = partial(self._loop.getaddrinfo, peer.host, peer.port, type=socket.SOCK_DGRAM)
+        try:
+            return await ask(family=family)
+        except socket.gaierror as error:
+            if family == socket.AF_UNSPEC:
+                raise
+            try:
+                await ask(family=socket.AF_UNSPEC)
+            except OSError:
+                raise error from None
+            version = 6 if family == socket.AF_INET6 else 4
+            raise OSError(
+                f"{peer.host} has no IPv{version} address, and heartbeat.listen ({listen}) sends to"
+                f" no other; [::]:{listen.port} sends to both versions"
+            ) from error
 
     def _pay(self) -> None:
         self.beat()

@@ -1,8 +1,9 @@
 """Binds the addresses of the configuration, and names the process that holds a port already.
 
 Heartbeats and control server bind by the same rules, so that one address means the same for both:
-a specific address speaks its own version of IP, `[::]` speaks both (as in Go; ours), and a name
-stands for its first IPv4 address, or its first IPv6 address where it has no other.
+a specific address speaks its own version of IP, `[::]` speaks both (as in Go; ours) or IPv4 alone
+where this machine has no IPv6, and a name stands for its first IPv4 address, or its first IPv6
+address where it has no other.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from srmd.config import Address
 
 PROC = Path("/proc")
+ALL_OF_IPV4 = "0.0.0.0"
 DESCRIPTORS_MAX = 200_000
 """Open files that are looked at to find the process that holds a port."""
 _LISTENS = {socket.SOCK_STREAM: "0A", socket.SOCK_DGRAM: "07"}
@@ -45,7 +47,14 @@ def bound(listen: Address, kind: socket.SocketKind) -> socket.socket:
         raise OSError(str(failed)) from failed
     found.sort(key=lambda each: each[0] != socket.AF_INET)
     family, *_, address = found[0]
-    made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    options = kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    try:
+        made = socket.socket(family, options)
+    except OSError as failed:
+        if failed.errno != errno.EAFNOSUPPORT or not listen.is_wildcard:
+            raise
+        family, address = socket.AF_INET, (ALL_OF_IPV4, listen.port)
+        made = socket.socket(family, options)
     try:
         if family is socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not listen.is_wildcard)

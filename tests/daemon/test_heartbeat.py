@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 import socket
@@ -29,7 +30,7 @@ from srmd.core.states import Contact, Reason, State
 from srmd.core.texts import Text
 from srmd.daemon import heartbeat as heartbeat_module
 from srmd.daemon.heartbeat import Events, HeartbeatSocket
-from srmd.daemon.listening import PortBusy
+from srmd.daemon.listening import PortBusy, bound, is_dual
 from srmd.node.memory import Boot, of_new_run, wake
 from srmd.secret import Secret
 from srmd.store.nodestate import NodeMemory
@@ -352,6 +353,50 @@ async def test_a_peer_of_the_other_version_of_ip_is_told_with_the_way_out() -> N
             "[::]:0 sends to both versions"
         )
         assert beats.sent_count == 0
+
+
+async def test_a_name_with_ipv6_addresses_alone_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log said "Temporary failure in name resolution": with /etc/hosts alone the resolver asks
+    on for an IPv4 address, and no name server answers."""
+    loop = asyncio.get_running_loop()
+    found = loop.getaddrinfo
+
+    async def of_ipv6(host: str, port: int, **options: int) -> object:
+        if options["family"] == socket.AF_INET:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await found("::1", port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", of_ipv6)
+    async with listening("beta6.example") as (beats, heard, _):
+        await until(lambda: bool(heard.errors))
+        assert str(heard.errors[0]) == (
+            "beta6.example has no IPv4 address, and heartbeat.listen (127.0.0.1:0) sends to no "
+            "other; [::]:0 sends to both versions"
+        )
+        assert beats.sent_count == 0
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_all_addresses_are_those_of_ipv4_where_the_machine_has_no_ipv6(
+    monkeypatch: pytest.MonkeyPatch, kind: socket.SocketKind
+) -> None:
+    """`srmd init` writes [::] for a name, which may stand for either version."""
+    made = socket.socket
+
+    def without_ipv6(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return made(family, kind)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with bound(Address("::", 0), kind) as listens:
+        assert listens.family is socket.AF_INET
+        assert not is_dual(listens)
+        assert listens.getsockname()[0] == "0.0.0.0"
+    with pytest.raises(OSError, match="family not supported"):
+        bound(Address("::1", 0), kind)
 
 
 async def test_names_resolve_beside_the_beats(monkeypatch: pytest.MonkeyPatch) -> None:

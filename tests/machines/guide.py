@@ -9,6 +9,8 @@ from typing import Final, Literal
 from tests.machines.debian import PROJECT
 
 GUIDE: Final = PROJECT / "deploy" / "README.md"
+CONTINUED: Final = re.compile(r"\n(?! )")
+"""Between two commands; an indented line belongs to the one before."""
 Where = Literal["a", "b", "both"]
 BLOCK: Final = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -41,7 +43,7 @@ def read(text: str | None = None) -> Guide:
         title = section.partition("\n")[0]
         blocks = []
         for found in BLOCK.finditer(section):
-            kind, commands = found["kind"], tuple(found["text"].splitlines())
+            kind, commands = found["kind"], tuple(CONTINUED.split(found["text"].rstrip("\n")))
             if kind == "sh variables":
                 variables = found["text"]
             else:
