@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 CONNECTIONS_MAX = 128
 CONNECTIONS_MIN = 8
@@ -36,6 +37,8 @@ HANDSHAKE_S = 5.0
 """How long a TLS handshake may take."""
 HANDSHAKES_BEGUN_AT_ONCE = 4
 """In one pass of the loop: each costs it some milliseconds, and a flood must delay no heartbeat."""
+ANSWERED_PLAINLY_MAX = 16
+"""Handshakes under way that keep a second descriptor, for an answer to what speaks plain HTTP."""
 GOODBYE_S = 2.0
 """How long the other side may take to agree that an encrypted connection ends."""
 IPV6_HOST_BITS = 64
@@ -98,6 +101,7 @@ class Door:
         self,
         enter: Enter,
         full: bytes,
+        speaks_tls: bytes,
         *,
         connections_max: int,
         per_source_max: int,
@@ -106,13 +110,15 @@ class Door:
         context: Context,
         on_refused: OnRefused,
     ) -> None:
-        """`full` is what one too many is told, unless it expects TLS.
+        """`full` is what one too many is told, unless it expects TLS; `speaks_tls` is what a plain
+        HTTP request is told where TLS is expected.
 
         `context` is asked for each connection, so that new certificates hold for the next one;
         `on_refused(source, why)` hears of handshakes that failed.
         """
         self._enter = enter
         self.full = full
+        self._speaks_tls = speaks_tls
         self._connections_max = connections_max
         self._per_source_max = per_source_max
         self._stalled_s = stalled_s
@@ -196,6 +202,7 @@ class Door:
         visit.transport.pause_reading()
         protocol = self._enter(visit)
         transport = visit.transport
+        plain = self._second(transport)
         try:
             async with self._beginning:
                 await asyncio.sleep(0)  # the others of the loop have their turn
@@ -211,6 +218,9 @@ class Door:
             visit.left()
             transport.abort()
             self._on_refused(visit.source, _why(failed))
+            if plain is not None and getattr(failed, "reason", None) == "HTTP_REQUEST":
+                with suppress(OSError):  # it has gone
+                    plain.send(self._speaks_tls)
             # Its frames hold it and 256 KiB of buffers: that is not to wait for the collector.
             failed.__traceback__ = None
             return
@@ -218,10 +228,26 @@ class Door:
             visit.left()
             transport.abort()
             raise
+        finally:
+            if plain is not None:
+                plain.close()
         if encrypted is None or encrypted.is_closing():
             visit.left()
             return
         protocol.connection_made(encrypted)
+
+    def _second(self, transport: asyncio.Transport) -> socket.socket | None:
+        """The connection once more, because a failed handshake closes it before it is told why.
+
+        None: too many are under way, or no descriptor is free.
+        """
+        if len(self._handshakes) > ANSWERED_PLAINLY_MAX:
+            return None
+        try:
+            made: socket.socket = transport.get_extra_info("socket").dup()
+            return made
+        except OSError:
+            return None
 
 
 class _Visitor(asyncio.Protocol):

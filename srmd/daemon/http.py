@@ -55,6 +55,7 @@ from srmd.daemon.openapi import NODE_HEADER, Access, Answer, Body, Call, Route
 from srmd.daemon.routes import ROUTES, error
 from srmd.daemon.strict_json import Schema, check, right, shown, with_defaults
 from srmd.descriptors import is_exhausted
+from srmd.node.calling import SPEAKS_TLS
 from srmd.secret import Secret
 from srmd.tls import certificate_of, node_uri
 from srmd.wire.codec import MalformedMessage, dump_json, parse_json
@@ -233,7 +234,8 @@ async def serve(
 
     door = Door(
         connection,
-        _full(),
+        _alone("503 Service Unavailable", TOO_MANY),
+        _alone("400 Bad Request", USE_HTTPS, f"{SPEAKS_TLS}: 1\r\n"),
         connections_max=connections_max,
         per_source_max=per_source_max,
         stalled_s=stalled_s,
@@ -345,11 +347,15 @@ class _Connection(web.RequestHandler, asyncio.BufferedProtocol):
         return response
 
 
-def _full() -> bytes:
-    """What a connection too many is told."""
-    body = dump_json(error("too many connections are open; close some, or try again later"))
+TOO_MANY = "too many connections are open; close some, or try again later"
+USE_HTTPS = "this port speaks TLS, and was asked in plain HTTP: use https://"
+
+
+def _alone(status: str, why: str, headers: str = "") -> bytes:
+    """The answer to a connection that does not come in."""
+    body = dump_json(error(why))
     head = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import select
 import socket
 import ssl
@@ -232,11 +233,14 @@ async def test_a_handshake_that_does_not_end_is_ended_and_its_room_is_free_again
 
 
 async def test_plain_http_at_a_port_with_tls_is_refused_and_told(tmp_path: Path) -> None:
-    async with encrypted(tmp_path) as (listener, refused):
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(HEALTH)
-        await closed(reader)
-        writer.close()
+    """The answer was empty."""
+    async with encrypted(tmp_path) as (listener, refused), asyncio.timeout(WITHIN_S):
+        head, _, body = (await answered(listener.port)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"X-SRMD-Speaks-TLS: 1" in head
+        assert json.loads(body)["error"] == (
+            "this port speaks TLS, and was asked in plain HTTP: use https://"
+        )
         assert refused == ["http request"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from srmd.cli.certificates import Authority
-from srmd.client import Client, Unreachable
+from srmd.client import Client, Rejected, Unreachable
 from srmd.lab.pair import LabNode, LabPair
 from tests.real.conftest import records
 from tests.security.certificates import (
@@ -115,7 +115,7 @@ def test_control_calls_are_encrypted_and_the_end_of_each_certificate_is_shown(
         assert [one["whose"] for one in shown] == ["node", "ca", "peer"]
         assert [round(one["days_left"]) for one in shown] == [90, 3650, 90]
     plain = Client(f"http://{whole.pair.a.control}", whole.pair.a.client.token)
-    with pytest.raises(Unreachable):
+    with pytest.raises(Rejected, match="use https://"):
         plain.status()
 
 
@@ -211,3 +211,30 @@ def test_a_peer_with_a_wrong_certificate_is_told_on_the_node_that_has_nothing_to
     assert "not all is well" in status["handbook"]["cause"]["en"]
     assert [one["whose"] for one in status["tls"]["certificates"]] == ["node", "ca"]
     assert status["tls"]["last_refused"]["source"] == "127.0.0.1"
+
+
+def test_one_node_with_tls_and_one_without_say_so_on_both() -> None:
+    """It was "wrong version number (_ssl.c:1006)" and "Server disconnected"."""
+    pair, signer = LabPair(), authority()
+    encrypt(pair, signer)
+    plain = pair.b
+    del plain.overrides["tls"]
+    plain.overrides["peer"] = {"control": f"http://{pair.a.control}"}
+    plain.client = Client(f"http://{plain.control}", plain.client.token)
+    said = {
+        "a": "it speaks plain HTTP on its control port, and [tls] is on here",
+        "b": "it speaks TLS on its control port, and [tls] is off here",
+    }
+    with pair:
+        pair.wait_for(a=NORMAL, b=NORMAL)
+        pair.wait_until(
+            "both say it",
+            lambda: {one.id: one.status()["peer"]["control_error"] for one in pair.nodes} == said,
+        )
+        for node in pair.nodes:
+            (notice,) = [one for one in node.status()["notices"] if one["key"] == "control"]
+            assert "Give [tls] to both nodes or to none" in notice["en"]
+            assert "[tls] は両ノードに設定するか" in notice["ja"]
+        with pytest.raises(Rejected, match=r"this port speaks TLS, .*: use https://"):
+            Client(f"http://{pair.a.control}", pair.a.client.token).status()
+    assert not pair.left_behind
