@@ -495,11 +495,22 @@ def test_a_plain_port_that_is_asked_by_https_is_told_in_words(
     assert "wrong_version_number" not in told
 
 
+def test_an_empty_file_of_users_is_told_as_one(
+    node: FakeNode, tmp_path: Path, capsys: Capture
+) -> None:
+    """It was "a body is needed (text/csv)", though the file was there."""
+    users = tmp_path / "users.csv"
+    users.touch()
+    assert main(["users", "import", str(users)]) == Exit.USAGE
+    assert f"{users}: it is empty; its first line is the header" in capsys.readouterr().err
+    assert node.asked == []
+
+
 def test_a_bad_line_without_a_value_is_a_sentence(
     node: FakeNode, tmp_path: Path, capsys: Capture
 ) -> None:
     users = tmp_path / "users.csv"
-    users.touch()
+    users.write_text("\n")
     problem = {"line": 1, "value": "", "reason": "is no header: the file is empty"}
     node.answers["POST /api/v1/users/import"] = (422, {"error": "bad", "problems": [problem]})
     assert main(["users", "import", str(users)]) == Exit.USAGE

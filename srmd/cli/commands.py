@@ -126,6 +126,9 @@ def _csv(file: str) -> bytes:
                 csv = source.read(IMPORT_BYTES_MAX + 1)
     except OSError as bad:
         raise Failure(Exit.USAGE, f"{file}: {bad.strerror}") from bad
+    if not csv:
+        right = "it is empty; its first line is the header, such as user_id,home_node"
+        raise Failure(Exit.USAGE, f"{file}: {right}")
     if len(csv) > IMPORT_BYTES_MAX:
         right = f"at most {IMPORT_BYTES_MAX} bytes at once; import it in parts"
         raise Failure(Exit.USAGE, f"{file}: {right}")
