@@ -169,6 +169,7 @@ def _run(options: Options) -> int:
 
 
 def _play(options: Options) -> int:
+    from srmd.lab.scenario.stage import StageBroken
     from srmd.lab.suite import closing, junit, play_all
 
     scenarios = _scenarios(options)
@@ -178,7 +179,10 @@ def _play(options: Options) -> int:
     stage = _stage(options)
     begun_s = time.perf_counter()
     with ExitStack() as ended:
-        ended.enter_context(stage)
+        try:
+            ended.enter_context(stage)
+        except StageBroken as broken:
+            raise Failure(UNFIT, str(broken)) from broken
         # Pushed last, so called first: cleaning up is not to be interrupted.
         ended.callback(_uninterrupted)
         results = play_all(scenarios, stage, tell, options.journal)

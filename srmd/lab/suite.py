@@ -10,7 +10,7 @@ from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from srmd.lab.scenario.running import Play, Result, Verdict
-from srmd.lab.scenario.stage import Stage, StageBroken
+from srmd.lab.scenario.stage import NotHome, Stage, StageBroken
 from srmd.lab.scenario.story import Scenario, Settings
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,7 +25,10 @@ class SuiteStage(Stage, Protocol):
         """Why no pair of these settings can be had; None when one can."""
 
     def prepare(self, settings: Settings) -> None:
-        """A pair of these settings runs, in row 1.  Raises StageBroken."""
+        """A pair of these settings runs, in row 1.
+
+        Raises StageBroken, and NotHome when only an administrator can bring it there.
+        """
 
     def evidence(self) -> dict[str, str]:
         """Texts that tell what happened in the last play, by file name."""
@@ -41,14 +44,25 @@ def play_all(
 
     `journal` is a folder: each play leaves a JSON file there, and beside it a folder of the same
     name with the logs and journals of its nodes and of the fault proxy, for `srmd timeline`.
+
+    A pair that is no longer at home ends the run, for no later play could begin either.
     """
-    results = []
-    for name, scenario in _in_order(scenarios):
+    results: list[Result] = []
+    plays = _in_order(scenarios)
+    for number, (name, scenario) in enumerate(plays, start=1):
         tell(f"\n== {name}: {scenario.title.en}")
-        result = _played(name, scenario, stage, tell)
+        try:
+            result = _played(name, scenario, stage, tell)
+            left_count = 0
+        except NotHome as lost:
+            left_count = len(plays) - number
+            why = f"{lost}; plays not begun: {left_count}" if left_count else str(lost)
+            result = _ended(name, scenario, Verdict.ERROR, why, tell)
         results.append(result)
         if journal is not None:
             _keep(result, stage, journal)
+        if left_count:
+            break
     return results
 
 
@@ -64,6 +78,7 @@ def _in_order(scenarios: Iterable[Scenario]) -> list[tuple[str, Scenario]]:
 def _played(
     name: str, scenario: Scenario, stage: SuiteStage, tell: Callable[[str], None]
 ) -> Result:
+    """Raises NotHome."""
     unfit = stage.unfit(scenario.settings) or next(
         (why for verb in scenario.verbs() if (why := stage.cannot(verb))), None
     )
@@ -71,6 +86,8 @@ def _played(
         return _ended(name, scenario, Verdict.SKIPPED, unfit, tell)
     try:
         stage.prepare(scenario.settings)
+    except NotHome:
+        raise
     except StageBroken as broken:
         return _ended(name, scenario, Verdict.ERROR, str(broken), tell)
     return Play(name, scenario, stage, tell).run()

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from srmd.config import shipped
+from srmd.core.states import Reason, State
 from srmd.lab import live
 from srmd.lab.pair import LabPair
 
@@ -83,6 +84,47 @@ def test_scenarios_are_played_against_a_pair_that_runs_already() -> None:
     assert "skipped  row-16-peer-down: a pair elsewhere: Power cannot be done" in done.stdout
     assert "2 skipped" in done.stdout
     assert not pair.left_behind
+
+
+def test_a_pair_that_is_not_at_home_is_told_once_with_the_way_home(tmp_path: Path) -> None:
+    """It was told by each scenario: 85 errors, and no word of what to do."""
+    with LabPair({"users": {"move_rate_per_s": 200.0}}) as pair:
+        pair.a.client.act("failover", "a")
+        pair.wait_for(
+            (State.IDLE, Reason.ON_ADMIN_REQUEST), (State.BACKUP, Reason.ON_ADMIN_REQUEST)
+        )
+        there = (
+            *("--against", pair.a.client.url, pair.b.client.url),
+            *("--config", pair.a.config_file, "--quiet", "--journal", tmp_path),
+        )
+        done = run(*there)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "srmd: the pair is not at home, where every play begins (a Idle / On Admin Request  |  "
+            "b Running in Backup Mode / On Admin Request): bring the pair home first "
+            "(`srmd fallback a`), then run this again\n"
+        )
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_play_that_leaves_the_pair_away_from_home_ends_the_run(tmp_path: Path) -> None:
+    leaves = tmp_path / "1-leaves.toml"
+    leaves.write_text(
+        'shows = [3]\n[[step]]\ndo = "failover a"\n'
+        'expect = { a = "Idle / On Admin Request" }\nrow = 3\n'
+    )
+    with LabPair({"users": {"move_rate_per_s": 200.0}}) as pair:
+        there = ("--against", pair.a.client.url, pair.b.client.url)
+        done = run(
+            *(leaves, SCENARIOS / "row-03-manual-failover.toml"),
+            *(SCENARIOS / "row-12-service-dies.toml", *there, "--config", pair.a.config_file),
+        )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 1 error;" in done.stdout
+    assert (
+        "bring the pair home first (`srmd fallback a`), then run this again; plays not begun: 2"
+        in (done.stdout)
+    )
 
 
 def test_faults_of_the_network_are_played_through_the_proxies_of_a_pair_elsewhere(

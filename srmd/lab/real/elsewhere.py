@@ -18,7 +18,9 @@ from srmd.lab.real.deadline import hold_until_deadline
 from srmd.lab.real.looking import Looking, watching
 from srmd.lab.real.network import Network
 from srmd.lab.real.orders import API_VERBS, Underway, begun, order
-from srmd.lab.scenario.stage import Look, StageBroken, VerbFailed
+from srmd.lab.scenario.reading import WITHIN
+from srmd.lab.scenario.running import AT_HOME, missing
+from srmd.lab.scenario.stage import Look, NotHome, StageBroken, VerbFailed
 from srmd.lab.scenario.story import Group, Settings
 from srmd.lab.scenario.verbs import (
     NETWORK_FAULTS,
@@ -65,6 +67,12 @@ class ElsewhereStage:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-verb")
 
     def __enter__(self) -> Self:
+        """Raises StageBroken, NotHome: then nothing can be played."""
+        try:
+            self._ready()
+        except StageBroken:
+            self._executor.shutdown(cancel_futures=True)
+            raise
         return self
 
     def __exit__(
@@ -87,11 +95,9 @@ class ElsewhereStage:
     def prepare(self, settings: Settings) -> None:
         """Users are made where there are none; those that are there are kept.
 
-        Faults that an interrupted run has left are healed.
+        Nothing but healing is done to bring the pair home, because it is not ours.
         """
-        self.heal()
-        if self._containers is not None:
-            self._containers.all_run()
+        self._ready()
         try:
             client = self._clients[NodeName.A]
             assigned = client.status()["users"]["assigned"].values()
@@ -101,6 +107,40 @@ class ElsewhereStage:
                 client.generate_users(settings.users.count, settings.users.mode.value, "user")
         except ClientError as failed:
             raise StageBroken(str(failed)) from failed
+
+    def _ready(self) -> None:
+        """Faults that an interrupted run has left are healed.  Raises StageBroken, NotHome."""
+        self.heal()
+        if self._containers is not None:
+            self._containers.all_run()
+        self._wait_home()
+
+    def _wait_home(self) -> None:
+        """A state that passes may do so.  Raises NotHome, at once where an action is needed."""
+        give_up_s = self.now_s() + WITHIN.seconds(self._timers)
+        while missing(AT_HOME, look := self.look()):
+            way = self._way_home()
+            if way is None and self.now_s() < give_up_s:
+                continue
+            first = "see `srmd explain`" if way is None else f"`{way}`"
+            raise NotHome(
+                f"the pair is not at home, where every play begins ({look}): "
+                f"bring the pair home first ({first}), then run this again"
+            )
+
+    def _way_home(self) -> str | None:
+        """The command that brings the pair home, as a node offers it; None when none does."""
+        for client in self._clients.values():
+            try:
+                offered = client.status()["actions"]
+            except ClientError:
+                continue
+            for action, node in ((one["action"], one["node"]) for one in offered):
+                if action == "fallback":
+                    return f"srmd fallback {node}"
+                if action == "recover":
+                    return "srmd recover"
+        return None
 
     def evidence(self) -> dict[str, str]:
         """Their logs are on their machines."""

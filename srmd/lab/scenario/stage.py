@@ -31,6 +31,10 @@ class StageBroken(Exception):
     """The environment failed, not the pair: the run proves nothing."""
 
 
+class NotHome(StageBroken):
+    """The pair of somebody else is not in row 1, where every play begins: none can be played."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What one node says."""
