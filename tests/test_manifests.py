@@ -6,9 +6,12 @@ They were never run on a cluster; `make manifests` validates them against the sc
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,15 @@ from srmd import __version__
 from srmd.cli import Exit, main
 from srmd.config import Config, load
 from srmd.daemon.heartbeat import RESOLVE_INTERVAL_S
-from srmd.daemon.routes import ROUTES
+from srmd.lab.pair import LabNode, LabPair
+from tests.security.certificates import authority, encrypt
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "kubernetes"
 DNS_CACHE_S = 30.0
 """How long the DNS of a cluster may hold an answer: the usual bound."""
+PROBE_LIMIT_S = 60.0
+ROLLED_LIMIT_S = 30.0
+NORMAL, ALONE = "Normal/Normal", "Running in Backup Mode/Peer Reboot"
 
 Manifest = dict[str, Any]
 
@@ -47,48 +54,62 @@ def pod() -> Manifest:
     return spec
 
 
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the guide's `srmd init` has written a pair."""
+@pytest.fixture(params=["plain", "tls"])
+def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where one of the guide's two `srmd init` has written a pair."""
     monkeypatch.chdir(tmp_path)
-    ((_, *words),) = command("srmd init")
+    (words,) = (
+        found
+        for _, *found in command("srmd init")
+        if ("--tls" in found) is (request.param == "tls")
+    )
     assert main(words) == Exit.OK
     return tmp_path
 
 
 @pytest.fixture
 def mounted(made: Path, pod: Manifest) -> Path:
-    """The folder /etc/srmd of a pod: the guide's ConfigMap and Secret, projected."""
-    keys: dict[str, dict[str, Path]] = {"configmap": {}, "secret": {}}
-    for words in command("kubectl create"):
+    """The folder /etc/srmd of a pod: the guide's ConfigMap and Secrets, projected."""
+    with_tls = (made / "pair" / "ca").exists()
+    keys: dict[tuple[str, str], dict[str, Path]] = {}
+    for _, _, *words in command("kubectl create"):
+        kind, name = words[0], next(word for word in words[1:] if word != "generic")
+        if name == "srmd-tls" and not with_tls:
+            continue
+        found = keys[kind, name] = {}
         for word in words:
             if word.startswith("--from-file="):
                 *key, file = word.removeprefix("--from-file=").split("=")
-                keys[words[2]][key[0] if key else Path(file).name] = made / file
+                found[key[0] if key else Path(file).name] = made / file
     (volume,) = (v for v in pod["volumes"] if v["name"] == "configuration")
     folder = made / "etc-srmd"
-    folder.mkdir()
     used = set()
     for source in volume["projected"]["sources"]:
         ((kind, content),) = source.items()
-        assert content["name"] == "srmd"
+        there = keys.get((kind.lower(), content["name"]))
+        if there is None:
+            assert content["optional"] is True
+            continue
         for item in content["items"]:
-            shutil.copy(keys[kind.lower()][item["key"]], folder / item["path"])
-            used.add(item["key"])
-    assert used == set(keys["configmap"]) | set(keys["secret"])
+            target = folder / item["path"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(there[item["key"]], target)
+            used.add((content["name"], item["key"]))
+    assert used == {(name, key) for (_, name), found in keys.items() for key in found}
     return folder
 
 
 def configs(mounted: Path) -> tuple[Config, Config]:
-    a, b = (load(mounted / f"srmd-{ordinal}.toml", env={}).config for ordinal in (0, 1))
+    a, b = (load(mounted / f"srmd-{ordinal}" / "node.toml", env={}).config for ordinal in (0, 1))
     return a, b
 
 
 def test_each_pod_starts_with_the_file_of_its_own_name(pod: Manifest, mounted: Path) -> None:
     (container,) = pod["containers"]
-    assert container["command"] == ["srmd", "run", "--config", "/etc/srmd/$(POD_NAME).toml"]
+    assert container["command"] == ["srmd", "run"]
     assert container["env"] == [
-        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "SRMD_CONFIG", "value": "/etc/srmd/$(POD_NAME)/node.toml"},
     ]
     stateful = manifests("srmd.yaml")["StatefulSet"]
     pods = [f"{stateful['metadata']['name']}-{n}" for n in range(stateful["spec"]["replicas"])]
@@ -120,13 +141,87 @@ def test_the_ports_are_those_of_the_configuration_everywhere(pod: Manifest, moun
     assert {(p["protocol"], p["port"]) for p in rule["ports"]} == wanted
 
 
-def test_the_probes_ask_a_route_that_needs_no_token(pod: Manifest) -> None:
-    routes = {route.path: route for route in ROUTES if route.method == "GET"}
+def test_the_two_pairs_of_the_guide_differ_in_tls(mounted: Path, made: Path) -> None:
+    tls = (made / "pair" / "ca").exists()
+    for config in configs(mounted):
+        assert (config.tls.certificate is not None) is tls
+        assert config.peer.control.startswith("https://" if tls else "http://")
+
+
+def run(words: list[str], node: LabNode) -> int:
+    """Run a command of the pod, in which process 1 is the node and SRMD_CONFIG its file."""
+    pid = node.pid
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [re.sub(r"\b1$", str(pid), word) if word.startswith("kill ") else word for word in words],
+        env={**os.environ, "PATH": path, "SRMD_CONFIG": str(node.config_file)},
+        stdout=subprocess.DEVNULL,
+        timeout=PROBE_LIMIT_S,
+        check=False,
+    )
+    return done.returncode
+
+
+def probe(pod: Manifest, name: str) -> list[str]:
     (container,) = pod["containers"]
-    for probe in ("readinessProbe", "livenessProbe"):
-        asked = container[probe]["httpGet"]
-        assert not routes[asked["path"]].needs_token
-        assert asked["port"] == "control"
+    words: list[str] = container[name]["exec"]["command"]
+    return words
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_probes_tell_a_live_node_from_a_ready_one(pod: Manifest, tls: bool) -> None:
+    """They asked over plain HTTP, which no node with TLS answers, and a node that waited for its
+    peer was ready."""
+    pair = LabPair({"heartbeat": {"initialization_keep_alive_timeout_s": 60}})
+    if tls:
+        encrypt(pair, authority())
+    live, ready = (probe(pod, name) for name in ("livenessProbe", "readinessProbe"))
+    with pair:
+        for node in pair.nodes:
+            assert run(live, node) == 0
+            assert run(ready, node) == 0
+        pair.a.terminate()
+        assert run(live, pair.a) != 0
+        assert run(ready, pair.a) != 0
+        pair.b.terminate()
+        pair.a.start()
+        pair.wait_for(a="Initializing/Initialization")
+        assert run(live, pair.a) == 0
+        assert run(ready, pair.a) != 0, "it has no role yet"
+        pair.b.start()
+        pair.wait_until("it has a role", lambda: run(ready, pair.a) == 0)
+
+
+def test_a_rolling_update_is_announced_and_users_are_always_served(pod: Manifest) -> None:
+    """The files said so, but SIGTERM announces nothing: preStop does."""
+    (container,) = pod["containers"]
+    stop = container["lifecycle"]["preStop"]["exec"]["command"]
+    ready = probe(pod, "readinessProbe")
+    with LabPair() as pair:
+        pair.a.client.generate_users(100, "balanced", "user")
+        pair.wait_until("users are served", lambda: pair.served() == {"a": 50, "b": 50})
+        for node, peer in ((pair.b, pair.a), (pair.a, pair.b)):  # as a StatefulSet: the last first
+            assert run(stop, node) == 0
+            assert node.terminate() == 0
+            if peer is pair.a:
+                pair.wait_for(a=ALONE, within_s=ROLLED_LIMIT_S)
+            else:
+                pair.wait_for(b=ALONE, within_s=ROLLED_LIMIT_S)
+            assert peer.status()["users"]["served"][peer.id] == 100
+            node.start()
+            pair.wait_until("it is ready", lambda: run(ready, node) == 0)  # noqa: B023 - at once
+        pair.wait_for(a="Failed Over/Initialization", b=ALONE)
+        pair.a.fallback()
+        pair.wait_for(a=NORMAL, b=NORMAL)
+
+
+def test_the_next_pod_waits_until_both_have_heard_each_other(mounted: Path) -> None:
+    spec = manifests("srmd.yaml")["StatefulSet"]["spec"]
+    assert spec["updateStrategy"] == {"type": "RollingUpdate"}
+    for config in configs(mounted):
+        assert spec["minReadySeconds"] > config.heartbeat.keep_alive_interval_s
+    budget = manifests("srmd.yaml")["PodDisruptionBudget"]["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
 
 
 def test_state_and_secrets_are_where_the_container_can_have_them(
