@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.engine import NAMES, OTHERS, Pair, missing, podman, script
+from tests.containers.engine import NAMES, NEWER, OTHERS, Pair, missing, podman, script
 
 _skipped: list[str] = []
 
@@ -42,6 +42,7 @@ def up(can_have_containers: None) -> Iterator[None]:
         yield
     finally:
         script("down", "--volumes")
+        podman("image", "rm", "--ignore", f"localhost/srmd:{NEWER}")
         left = podman("ps", "--all", "--format", "{{.Names}}").stdout.split()
         assert not {*NAMES.values(), *OTHERS} & set(left)
         assert "srmd_" not in podman("volume", "ls", "--format", "{{.Name}}").stdout

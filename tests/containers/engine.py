@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from srmd import __version__
 from srmd.client import Client, ClientError
 from srmd.secret import Secret
 from srmd.shown import pair_of, written
@@ -21,7 +22,9 @@ DEPLOY: Final = ROOT / "deploy"
 COMPOSE: Final = DEPLOY / "compose"
 SECRETS: Final = COMPOSE / "secrets"
 SCENARIOS: Final = ROOT / "configs" / "scenarios"
-IMAGE: Final = "localhost/srmd:latest"
+IMAGE: Final = f"localhost/srmd:{__version__}"
+NEWER: Final = "9.9.9"
+"""A version to upgrade to: this one, under another name."""
 NAMES: Final = {"a": "srmd-node-a", "b": "srmd-node-b"}
 ADDRESSES: Final = {"a": "10.89.77.11", "b": "10.89.77.12"}
 OTHERS: Final = ("srmd-faults", "srmd-toxiproxy")
@@ -31,6 +34,7 @@ USER_ID: Final = 10001
 COMMAND_LIMIT_S = 100.0
 WAIT_LIMIT_S = 30.0
 POLL_S = 0.05
+STATE: Final = "/var/lib/srmd"
 HARDENED: Final = (
     *("--read-only", "--cap-drop=all", "--security-opt", "no-new-privileges"),
     *("--network", "none"),
@@ -86,6 +90,22 @@ def ran(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def newer_image(ran_by: Callable[..., object] | None = None) -> None:
+    """Make the image of NEWER from that of this version, unless it is there."""
+    package = "/opt/srmd/lib/python3*/site-packages/srmd"
+    command = f"""
+podman image exists localhost/srmd:{NEWER} || podman build \\
+    --quiet --format docker --network none --layers=false \\
+    --tag localhost/srmd:{NEWER} --file - <<'END'
+FROM {IMAGE}
+USER 0:0
+RUN sed -i 's/^__version__ = .*/__version__ = "{NEWER}"/' {package}/__init__.py
+USER {USER_ID}:{USER_ID}
+END
+"""
+    (ran if ran_by is None else ran_by)("bash", "-euo", "pipefail", "-c", command)
+
+
 def wait_until(what: str, holds: Callable[[], bool], within_s: float = WAIT_LIMIT_S) -> None:
     give_up_s = time.monotonic() + within_s
     while not holds():
@@ -117,8 +137,13 @@ def in_container(name: str, code: str) -> str:
 def node_alone(
     name: str, config: Path, *options: str, command: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """A container of the image with this configuration and no network; it is gone at the end."""
+    """A container of the image with this configuration and no network; it is gone at the end.
+
+    So is its state, unless the options name a volume for it.
+    """
     mounts = [f"--volume={config}:/etc/srmd/node.toml:ro"]
+    if not any(option.endswith(f":{STATE}") for option in options):
+        mounts.append(f"--volume={STATE}")  # without a name: `rm --volumes` takes it away
     mounts += [f"--volume={SECRETS / one}:/etc/srmd/secrets/{one}:ro" for one in ("key", "token")]
     podman("run", "--detach", "--name", name, *HARDENED, *mounts, *options, IMAGE, *command)
     try:

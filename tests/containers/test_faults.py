@@ -53,6 +53,17 @@ def test_a_scenario_passes_against_the_containers(
     assert {play["verdict"] for play in plays} == {"passed"}, done.stdout
 
 
+def test_a_pair_that_is_not_at_home_is_told_in_one_line(pair: Pair) -> None:
+    """It was 85 errors and 27 skipped scenarios."""
+    script("srmd", "failover", "a")
+    done = script("run", str(SCENARIOS), "--quiet", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "bring the pair home first (`srmd fallback a`)" in line
+    script("srmd", "fallback", "a")
+    pair.reaches(a=NORMAL, b=NORMAL)
+
+
 def test_the_time_line_of_what_was_played_last_has_both_nodes_the_link_and_the_story(
     pair: Pair,
 ) -> None:

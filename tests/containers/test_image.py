@@ -14,6 +14,7 @@ import pytest
 from srmd import __version__
 from tests.containers.engine import (
     COMPOSE,
+    DEPLOY,
     IMAGE,
     USER_ID,
     exit_code,
@@ -59,9 +60,43 @@ def test_it_is_small_beside_its_base(capsys: pytest.CaptureFixture[str]) -> None
 def test_it_is_this_version_and_has_nothing_to_install_with() -> None:
     said = podman("run", "--rm", *("--network", "none"), IMAGE, "--version").stdout
     assert said == f"srmd {__version__}\n"
-    code = "import importlib.util as u; print(u.find_spec('pip'), u.find_spec('hatchling'))"
-    done = podman("run", "--rm", "--network", "none", "--entrypoint", "python", IMAGE, "-c", code)
-    assert done.stdout == "None None\n"
+    code = """
+import importlib.util as u, shutil
+modules, programs = ("pip", "hatchling"), ("pip", "pip3")
+print(*map(u.find_spec, modules), *map(shutil.which, programs))
+"""
+    for python in ("/opt/srmd/bin/python", "/usr/local/bin/python"):  # ours, and that of the base
+        options = ("--rm", "--network", "none", "--entrypoint", python)
+        assert podman("run", *options, IMAGE, "-c", code).stdout == "None None None None\n"
+
+
+def test_the_base_can_be_pinned_by_its_digest(tmp_path: Path) -> None:
+    """Both stages take it; a digest that is not there builds nothing."""
+    recipe = DEPLOY / "Containerfile"
+    froms = re.findall(r"^FROM (\S+)", recipe.read_text(), re.MULTILINE)
+    assert froms == ["$BASE", "$BASE"]
+    name = podman("image", "inspect", "--format", "{{index .RepoDigests 0}}", BASE).stdout.strip()
+    assert re.fullmatch(r"docker\.io/library/python@sha256:[0-9a-f]{64}", name)
+    lines = recipe.read_text().splitlines()
+    short = tmp_path / "Containerfile"  # up to the first FROM: the rest takes minutes
+    short.write_text("\n".join(lines[: lines.index("FROM $BASE AS build") + 1]) + "\n")
+    build = ["build", "--quiet", "--pull=never", "--network=none", "--file", str(short)]
+    build += ["--label", "srmd.image=test"]
+    made = podman(*build, "--build-arg", f"BASE={name}", str(tmp_path)).stdout.strip()
+    podman("image", "rm", made)
+    other = f"{name[:-64]}{'0' * 64}"
+    refused = podman(*build, "--build-arg", f"BASE={other}", str(tmp_path), check=False)
+    assert refused.returncode != 0
+    assert other in refused.stderr
+
+
+def test_a_container_leaves_no_volume_without_a_name() -> None:
+    """The image said VOLUME: each fault proxy left one behind."""
+    before = podman("volume", "ls", "--quiet").stdout
+    options = ("--detach", "--name", "srmd-test", "--network", "none")
+    podman("run", *options, IMAGE, "faultproxy", "--host", "127.0.0.1")
+    podman("rm", "--force", "--time", "0", "srmd-test")
+    assert podman("volume", "ls", "--quiet").stdout == before
 
 
 def test_a_wrong_configuration_ends_with_10_and_names_key_and_value(tmp_path: Path) -> None:
