@@ -19,7 +19,7 @@ from srmd.daemon import peer as peer_module
 from srmd.daemon.database import Database
 from srmd.daemon.node import ServerNode
 from srmd.daemon.notify import Notify
-from srmd.daemon.peer import CallFailed, Peer
+from srmd.daemon.peer import CallFailed, Peer, Unanswered
 from srmd.lab.real.files import do
 from srmd.lab.scenario.verbs import FileAction, Files
 from srmd.log import Log
@@ -175,7 +175,7 @@ async def test_users_are_not_taken_from_a_node_that_is_not_heard(
         "does"
     )
     assert await users_of(a) == {}
-    a.peer._note(True)  # another call of ours is answered, by the same node
+    a.peer._note()  # another call of ours is answered, by the same node
     assert not a.peer.reachable
     await beats(a, b)
     assert (a.peer.reachable, a.peer.why_unreachable) == (True, "")
@@ -462,11 +462,11 @@ async def test_an_answered_call_does_not_say_for_good_that_the_peer_can_be_calle
 ) -> None:
     async with calling(tmp_path, f"http://{HOST}:9") as (peer, _):
         seen = [peer.is_reachable]
-        peer._note(True)
+        peer._note()
         seen.append(peer.is_reachable)
         monkeypatch.setattr(peer_module, "KNOWN_S", -1000.0)
         seen.append(peer.is_reachable)
-        peer._note(False, Text("no route", ""))
+        peer._note(Unanswered(Text("no route", "")))
         seen.append(peer.is_reachable)
     assert seen == [None, True, None, False]
 
@@ -478,9 +478,9 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
     monkeypatch.setattr(peer_module, "TOLD_AGAIN_S", 0.5)
     async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
         for _ in range(10):
-            peer._note(False, Text("no route", ""))
-            peer._note(True)
-        peer._note(False, Text("connection refused", ""))
+            peer._note(Unanswered(Text("no route", "")))
+            peer._note()
+        peer._note(Unanswered(Text("connection refused", "")))
         assert [
             (name, fields.get("error"), fields.get("left_out_count"))
             for name, fields in log.records
@@ -489,7 +489,7 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
             ("control.restored", None, None),
             ("control.call_failed", "connection refused", 18),
         ]
-        peer._note(True)
+        peer._note()
         assert len(log.records) == 3
         await until(lambda: len(log.records) == 4)
         assert log.records[-1] == ("control.restored", {"peer_url": f"http://{HOST}:9"})
@@ -497,8 +497,8 @@ async def test_a_control_channel_that_comes_and_goes_is_told_once_in_an_interval
 
 async def test_what_was_left_out_is_told_when_srm_ends(tmp_path: Path) -> None:
     async with calling(tmp_path, f"http://{HOST}:9") as (peer, log):
-        for reachable in (False, True, False, True):
-            peer._note(reachable, Text("" if reachable else "no route", ""))
+        for unanswered in (Unanswered(Text("no route", "")), None) * 2:
+            peer._note(unanswered)
     assert log.records[2:] == [
         ("control.restored", {"peer_url": f"http://{HOST}:9", "left_out_count": 1})
     ]
