@@ -55,12 +55,16 @@ class Rotated:
         self.signer = signer
 
     def reload(self, node: LabNode, event: str = "config.reloaded") -> dict[str, Any]:
-        """SIGHUP, and the one record that follows."""
-        before = len(records(node, event))
+        """SIGHUP, and the one record that follows; that of a command may still be on its way."""
+
+        def of_signals() -> list[dict[str, Any]]:
+            return [record for record in records(node, event) if record["by"] == "SIGHUP"]
+
+        before = len(of_signals())
         assert node.pid is not None
         os.kill(node.pid, signal.SIGHUP)
-        self.pair.wait_until(f"{node.id} logs {event}", lambda: len(records(node, event)) > before)
-        return records(node, event)[-1]
+        self.pair.wait_until(f"{node.id} logs {event}", lambda: len(of_signals()) > before)
+        return of_signals()[-1]
 
     def taken(self, node: LabNode) -> list[str]:
         """The keys that a reload of the node takes; it refuses nothing."""
