@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from srmd.client import Client, Unauthorized, Unreachable
+from srmd.client import Client, Rejected, Unauthorized, Unreachable
 from srmd.secret import Secret
 from tests.machines import guide
 from tests.machines.container import Container
@@ -40,7 +40,7 @@ def test_the_pair_speaks_https_and_serves_its_users(pair_with_tls: Installed) ->
         peer = status["peer"]
         assert (peer["control_reachable"], peer["control_error"]) == (True, ""), peer
         plain = Client(f"http://{machine.host.address}:{CONTROL}")
-        with pytest.raises(Unreachable):
+        with pytest.raises(Rejected, match="use https://"):
             machine.host.do(plain.status)
 
 
