@@ -72,8 +72,8 @@ def test_an_unplugged_node_runs_on_and_both_serve_everybody(story: HostStory) ->
     story.reaches(SPLIT, SPLIT)
     story.serve(HALF, HALF)
     overlaps = [record for node in (story.x, story.y) for record in split_brains(node)]
-    assert overlaps
-    assert overlaps[-1]["served_here"] == overlaps[-1]["served_there"] == USERS
+    counts = [(record["served_here"], record["served_there"]) for record in overlaps]
+    assert (USERS, USERS) in counts, "the node that sees it later may find the other one failed"
     story.sends_again()
     story.x.recover()
     story.ends_at_home()
