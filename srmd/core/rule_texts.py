@@ -400,8 +400,10 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
 # ---------------------------------------------------------------------------- sentences in Japanese
 
 JAPANESE: Final[dict[str, str]] = {
-    "A fail-over half way is resumed (ours); a manual one goes on stopping the services.": (
-        "途中のフェールオーバーを再開します (srmd 独自)。手動の場合はサービスの停止を続けます。"
+    "A fail-over half way is resumed (ours): a manual one goes on stopping the services, and in "
+    "any other they run.": (
+        "途中のフェールオーバーを再開します (srmd 独自)。手動の場合はサービスの停止を続け、"
+        "それ以外の場合はサービスを起動します。"
     ),
     "A fallback that does not end has failed, in its services or in its users.": (
         "終わらないフォールバックは、サービスの開始またはユーザの移動の失敗とみなします。"

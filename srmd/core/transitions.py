@@ -196,13 +196,14 @@ def start_in_role(node: Node, event: Booted) -> Step:
 
 
 def start_failing_over(node: Node, event: Booted) -> Step:
-    """A fail-over half way is resumed (ours); a manual one goes on stopping the services."""
+    """A fail-over half way is resumed (ours): a manual one goes on stopping the services, and in
+    any other they run."""
     if not node.ha:
         return stay_out(node)
     again = replace(node, start=event.start)
     if node.cause is Reason.ON_ADMIN_REQUEST:
         return resume(again, StopServices)
-    step = resume(again)
+    step = resume(again, StartServices)
     return replace(step, node=replace(step.node, stage=Stage.READY))
 
 
@@ -424,7 +425,9 @@ GIVEN_UP_WELL = frozenset({Reason.ON_ADMIN_REQUEST})
 
 def fail_unstopped(node: Node, event: OperationFailed) -> Step:
     """Services that cannot be stopped are an internal error (row 21)."""
-    return fail(node, Reason.UNKNOWN)
+    if event.order is Order.STOP_SERVICES:
+        return fail(node, Reason.UNKNOWN)
+    return stay(node)
 
 
 # ---------------------------------------------------------------------------- Taking Over
@@ -978,7 +981,8 @@ RULES: dict[State, tuple[Row, ...]] = {
         on(OperationFailed, fail_unstopped, S.FAILED_MODE),
         on(StayExpired, overdue, S.FAILED_MODE),
         *ignore(HealthChanged, because="the users are leaving already"),
-        *ignore(ServicesStarted, UsersMoved, because="not ordered in this state"),
+        *ignore(ServicesStarted, because="the health tells whether the services run"),
+        *ignore(UsersMoved, because="not ordered in this state"),
     ),
     S.TAKING_OVER: (
         *BUSY,

@@ -219,13 +219,21 @@ def test_r1_a_manual_failover_half_way_goes_on_stopping_the_services() -> None:
     assert story.node.cause is R.ON_ADMIN_REQUEST
 
 
-def test_r1_any_other_failover_half_way_has_let_its_users_go() -> None:
+@pytest.mark.parametrize("start", [Start.RESTART, Start.REBOOT])
+def test_r1_any_other_failover_half_way_has_let_its_users_go_and_its_services_run(
+    start: Start,
+) -> None:
+    """After a reboot nothing started them: the node stayed without, and when its peer was lost
+    too, nobody served."""
     story = play(S.FAILING_OVER, R.CRITICAL_SERVICE_DOWN, **ILL)
     then = (S.FAILING_OVER, R.INITIALIZATION)
-    story.see(Booted(Start.RESTART), then, [], stage=Stage.READY)
+    story.see(Booted(start), then, [StartServices], stage=Stage.READY)
+    story.see(OperationFailed(story.node.op, Order.START_SERVICES), do=[], stage=Stage.READY)
     then = (S.FAILED_OVER_SERVICES_DOWN, R.INITIALIZATION)
     story.see(hears(S.BACKUP, R.CRITICAL_SERVICE_DOWN), then, [])
     assert story.node.cause is R.CRITICAL_SERVICE_DOWN
+    story.see(WELL, (S.FAILED_OVER, R.INITIALIZATION), [])
+    story.see(PeerDown(), (S.TAKING_OVER, R.PEER_DOWN), [StartServices, HERE])
 
 
 @pytest.mark.parametrize("state", OWN_STATES)
