@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -186,6 +187,21 @@ def test_another_set_takes_the_place_of_the_first_which_is_removed(
     assert load(file, copies=copies).config.control.token == Secret("tomorrows-token-of-the-tests")
     assert len(list(copies.glob("set-*"))) == 1
     assert TOKEN.encode() not in b"".join(files_of(copies).values())
+
+
+def test_a_set_in_place_stays_there_though_the_former_one_cannot_be_removed(
+    file: Path, tmp_path: Path, me: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one was removed with it, and nothing was left to read."""
+    copies = tmp_path / "copies"
+    copy(file, copies, me)
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.rmdir", refused)
+    copy(file, copies, me)
+    assert load(file, copies=copies).config.control.token == Secret(TOKEN)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def copy(file: Path, to: Path, owner: Owner, *, as_is: bool = False) -> tuple[Pr
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
+        for other in folder.glob(f"{SET}*"):
+            if other != made:
+                shutil.rmtree(other, ignore_errors=True)
     return warnings
 
 
@@ -127,9 +130,7 @@ def _own_folder(to: Path, owner: Owner) -> Iterator[Path]:
 def _copy_file(path: Path, place: Path, made: Path, owner: Owner, *, as_is: bool) -> None:
     try:
         with path.open("rb") as source:
-            content = source.read(
-                FILE_BYTES_MAX + 1
-            )  # longer files are refused where they are read
+            content = source.read(FILE_BYTES_MAX + 1)  # a longer one is refused by who reads it
     except (OSError, ValueError):  # ValueError: a NUL in the path
         if as_is:
             return
@@ -156,6 +157,3 @@ def _put_in_place(folder: Path, made: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(made.name)
     link.replace(folder / CURRENT)
-    for other in folder.glob(f"{SET}*"):
-        if other != made:
-            shutil.rmtree(other)

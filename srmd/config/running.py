@@ -8,10 +8,12 @@ no token is needed, no certificate, and no port.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +95,7 @@ def read(state_dir: Path) -> Running:
     """What the node of this folder uses.  Raises NotKnown and NotRunning."""
     path = state_dir / RUNNING_FILE
     try:
-        with path.open("rb") as file:
-            told = _parsed(path, file.read(FILE_BYTES_MAX + 1))
+        told = _parsed(path, _content(path))
     except FileNotFoundError:
         raise NotRunning(f"no node runs with node.state_dir {state_dir}") from None
     except PermissionError as failed:
@@ -106,6 +107,18 @@ def read(state_dir: Path) -> Running:
         raise NotRunning(f"no node runs with node.state_dir {state_dir}: its process has ended")
     shown = {key: (str(text), str(mark)) for key, (text, mark) in told["shown"].items()}
     return Running(str(told["version"]), str(told["copies"]), bytes.fromhex(told["key"]), shown)
+
+
+def _content(path: Path) -> bytes:
+    """Of a plain file: the folder is the node's user's, and root must not wait for a pipe in it.
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        return file.read(FILE_BYTES_MAX + 1)
 
 
 def _parsed(path: Path, content: bytes) -> dict[str, Any]:

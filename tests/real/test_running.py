@@ -138,7 +138,12 @@ def test_another_version_and_a_damaged_file_are_told(
         for damage in ("", "[]", "{}", good[:-9], json.dumps({**json.loads(good), "shown": 7})):
             file.write_text(damage)
             assert "it is damaged" in said(node, capfd, code=Exit.USAGE)[0]
+        file.unlink()
+        os.mkfifo(file)  # the folder is the node's user's, and root waited for it
+        assert "it is no plain file" in said(node, capfd, code=Exit.USAGE)[0]
     finally:
+        file.unlink()
+        file.touch(0o600)
         file.write_text(good)
 
 
