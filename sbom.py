@@ -86,7 +86,7 @@ def _licence(said: PackageMetadata) -> dict[str, Any]:
 
 
 def _needed(name: str, refs: dict[str, str]) -> list[str]:
-    """What it needs of what is locked; an extra of it is not installed."""
+    """Its locked requirements; those of an extra are not installed."""
     wanted = [one for one in requires(name) or () if "extra ==" not in one]
     names = [found[0].lower().replace("_", "-") for one in wanted if (found := NAME.match(one))]
     return sorted({refs[one] for one in names if one in refs})

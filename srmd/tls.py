@@ -45,7 +45,7 @@ class BadCertificate(Exception):
 
 
 Place = Callable[[Path], Path]
-"""Where a file is read that is named so."""
+"""From the name of a file to the path at which it is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Owner:
 
     @classmethod
     def of(cls, path: Path) -> Owner:
-        """Who owns a file or folder.  Raises CopyError."""
+        """The owner of a file or folder.  Raises CopyError."""
         try:
             found = path.lstat()
         except OSError as error:

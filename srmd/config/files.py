@@ -37,7 +37,7 @@ class Files:
         return path
 
     def at(self, path: Path) -> Path:
-        """Where the file is read."""
+        """The path at which the file is read."""
         return path if self.copies is None else copy_of(path, self.copies)
 
 
@@ -47,7 +47,7 @@ def absolute(folder: Path, text: str) -> Path:
 
 
 def copy_of(path: Path, copies: Path) -> Path:
-    """Where a set of copies has this file, whose path is absolute."""
+    """The path of this file, whose own is absolute, in a set of copies."""
     return copies / path.relative_to(path.anchor)
 
 

@@ -83,7 +83,7 @@ class Loaded:
     secret_variables: frozenset[str]
     """Of the environment, that hold secrets."""
     contexts: Contexts | None = None
-    """What the files of [tls] held when they were read; None without [tls]."""
+    """The content of the files of [tls] when they were read; None without [tls]."""
 
 
 def load(

@@ -1,4 +1,4 @@
-"""What a running node uses, for `srmd config check --running` (srmd).
+"""A record of the settings that a running node uses, for `srmd config check --running` (srmd).
 
 The node writes it into its state_dir each time it takes something: for each key what a person may
 see, and a fingerprint (HMAC-SHA-256 under a key of this writing), which tells whether two secrets
@@ -35,7 +35,7 @@ KEY_BYTES = 32
 
 
 class NotKnown(Exception):
-    """What runs cannot be known; the message has the place and the way out."""
+    """The settings in use cannot be known; the message has the place and the way out."""
 
 
 class NotRunning(Exception):
@@ -64,7 +64,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a node has written of itself."""
+    """The record that a node has written of itself."""
 
     version: str
     copies: str
@@ -92,7 +92,7 @@ def written(
 
 
 def read(state_dir: Path) -> Running:
-    """What the node of this folder uses.  Raises NotKnown and NotRunning."""
+    """The record of the node of this folder.  Raises NotKnown and NotRunning."""
     path = state_dir / RUNNING_FILE
     try:
         told = _parsed(path, _content(path))

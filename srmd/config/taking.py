@@ -1,4 +1,4 @@
-"""What a change of each key needs, and what is taken when a file is read again (srmd).
+"""The restart that a change of each key needs, and the keys that a reading takes (srmd).
 
 One table says it.  A later setting that a reload takes is one more line in `_RELOAD`.
 """
@@ -48,7 +48,7 @@ def needs(key: str) -> Needs:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What is used from now on."""
+    """The settings in use from now on."""
 
     config: Config
     changed: tuple[str, ...]

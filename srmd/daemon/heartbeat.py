@@ -55,7 +55,7 @@ Found = tuple[
     str,
     tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
 ]
-"""What the resolver says of one address."""
+"""One address as the resolver gives it."""
 
 
 class Events:

@@ -19,7 +19,7 @@ _taken: dict[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the configuration of a node is read, each time anew."""
+    """The place from which the configuration of a node is read, each time anew."""
 
     path: Path
     copies: Path | None = None

@@ -59,7 +59,7 @@ from srmd.wire.signing import software_of
 
 READ_BYTES = 65_536
 PROVED_EVERY_S = 10.0
-"""Where no call was made for so long, the next heartbeat of the peer has one made (srmd)."""
+"""After so long without a call the next heartbeat of the peer has one made (srmd)."""
 KNOWN_S = 30.0
 """An answered call says for so long that the peer can be called, and two of its heartbeat intervals
 longer."""
@@ -119,7 +119,7 @@ class Peer:
         self._proof_s = time.monotonic()
         """The monotonic second of the last proof of the channel that was asked for."""
         self.reading = PeerReading()
-        """How far the peer has read our database."""
+        """The peer's progress in reading our database."""
         self.reachable: bool | None = None
         """Whether the last call was answered; None before the first."""
         self.unanswered: Unanswered | None = None

@@ -19,14 +19,14 @@ from srmd.tls import Contexts
 from srmd.wire.keys import Keyring
 
 READ_LIMIT_S = 5.0
-"""How long the disk may take to give the files."""
+"""Limit of a reading of the files."""
 
 Load = Callable[[], Loaded]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one reading of the files gives."""
+    """The outcome of one reading of the files."""
 
     taken: Taken
     contexts: Contexts | None
@@ -60,7 +60,7 @@ def judge(
     now_s: float,
     keys_refused: str = "",
 ) -> Reading:
-    """What is used of the files from now on.
+    """The part of the files that is used from now on.
 
     `contexts`: those in use.  `now_s` is of the wall clock.  `keys_refused`: the reason for which
     the keys stay as they are.

@@ -19,7 +19,7 @@ from srmd.config.running import RUNNING_FILE, written
 from srmd.tls import Contexts
 
 WRITE_LIMIT_S = 5.0
-"""How long the disk may take; a reload and a boot wait for it."""
+"""Limit of a write; a reload and a boot wait for it."""
 
 
 class Telling:

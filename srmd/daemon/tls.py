@@ -1,6 +1,6 @@
 """The certificates that a running node uses, watched until they end.
 
-Others are taken when the configuration is read again (`reading_again`).  The wall clock decides
+Others are taken when the configuration is read again (`reloading`).  The wall clock decides
 nothing here: OpenSSL refuses what has expired, we only warn before.
 """
 

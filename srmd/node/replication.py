@@ -65,7 +65,7 @@ class Replication:
 
 
 class PeerReading:
-    """How far the peer has read our database, by what it asks for (srmd).
+    """The peer's progress in reading our database, by what it asks for (srmd).
 
     At a start of SRM it counts as having read all: what it lacks then shows in the comparison.
     """

@@ -84,7 +84,7 @@ WAIT: Final = Text(
 )
 
 NOTHING_IS_URGENT: Final = Text("Nothing is urgent. ", "急ぐ作業はありません。")
-"""How an action begins that leaves time, as long as nothing else is to be noticed."""
+"""The first words of an action that leaves time, while nothing else is to be noticed."""
 
 FALL_BACK_WHEN_WANTED: Final = Text(
     NOTHING_IS_URGENT.en + "When node {home} shall serve its users again: `srmd fallback {home}`."
